@@ -1,0 +1,91 @@
+"""What a search calls for each architecture: with weights inherited from a supernet, or trained from scratch."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from raynas.api.registry import WeightRegistry
+from raynas.explore import Trial
+from raynas.nn import Profiler
+from raynas.oneshot import Task, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, recalibrate, score
+
+WEIGHTS = "model.safetensors"
+
+
+class Inherited:
+    """Scores an architecture with the weights that a supernet has learnt; see ``inherited``."""
+
+    def __init__(self, task: Task, registry: WeightRegistry, version: int, *, num_samples: int) -> None:
+        self.task, self.registry, self.version, self.num_samples = task, registry, version, num_samples
+
+    def setup(self) -> None:
+        """Once in each process: the skeleton, the data."""
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.skeleton = self.task.model()
+        self.train_data, self.valid_data = self.task.data("train"), self.task.data("valid")
+        self.profiler = Profiler(self.skeleton, self.task.sample_input())
+
+    def evaluate(self, trial: Trial) -> None:
+        """Report the task's metrics on the validation data, parameters and FLOPs."""
+        model = self.registry.frozen(self.skeleton, trial.architecture, version=self.version).to(self.device)
+        recalibrate(model, self.train_data, device=self.device, num_samples=self.num_samples)
+        cost = self.profiler.profile(trial.architecture)
+        trial.report(**score(model, self.task, self.valid_data, device=self.device), params=cost.params, flops=cost.flops)
+
+
+def inherited(
+    task: Task, *, registry: str | WeightRegistry, version: int | None = None, recalibration_samples: int = 1024
+) -> Inherited:
+    """An ``evaluate`` that gives every architecture the supernet's weights.
+
+    They are read where they lie, in the object store's memory. Batch-norm statistics are computed anew on training data,
+    in copies: those of the supernet are a mixture over all paths (Guo et al., ECCV 2020, section 3.4).
+
+    Args:
+        task: the supernet's.
+        registry: the registry or its name.
+        version: which weights; the newest now if ``None``.
+        recalibration_samples: how many training samples the statistics are computed on.
+
+    Raises:
+        UnknownVersionError: nothing was published; the message says what publishes.
+    """
+    opened = WeightRegistry(registry) if isinstance(registry, str) else registry
+    return Inherited(task, opened, opened.newest() if version is None else version, num_samples=recalibration_samples)
+
+
+class FromScratch:
+    """Trains an architecture as a trial of its own; see ``from_scratch``."""
+
+    def __init__(self, task: Task, options: TrainOptions, split: str) -> None:
+        self.task, self.options, self.split = task, options, split
+
+    def evaluate(self, trial: Trial) -> None:
+        """Train, keep the weights, report the metrics, parameters and FLOPs."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        job = TrainingJob(self.task, self.options, architecture=trial.architecture.to_dict())
+        trainer = make_trainer(job, World(device=device), TrainHooks())
+        trainer.train()
+        with tempfile.TemporaryDirectory() as folder:
+            weights = {name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}
+            save_file(weights, Path(folder) / WEIGHTS)
+            trial.save(folder)
+        cost = Profiler(self.task.model(), self.task.sample_input()).profile(trial.architecture)
+        figures = score(trainer.model, self.task, self.task.data(self.split), device=device)
+        trial.report(**figures, params=cost.params, flops=cost.flops)
+
+
+def from_scratch(task: Task, *, epochs: int, seed: int = 0, split: str = "valid") -> FromScratch:
+    """An ``evaluate`` that trains each candidate as a trial of its own, from fresh weights, in one process.
+
+    Args:
+        task: what to train.
+        epochs: how long.
+        seed: of the weights and the order of the data.
+        split: the data that the figures are of, ``"valid"`` or ``"test"``.
+    """
+    return FromScratch(task, TrainOptions(epochs=epochs, seed=seed), split)

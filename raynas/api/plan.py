@@ -1,0 +1,76 @@
+"""``Plan``: the numbers of a whole run, beside the task in a user's file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raynas.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How ``raynas run`` goes about a task. The command line overrides what stands in the file.
+
+    Attributes:
+        seed: of everything.
+        method: how the supernet is trained.
+        num_workers: processes that train the supernet; 0 trains in the calling one.
+        use_gpu: one GPU for each worker, and one for each trial.
+        supernet_epochs: passes over the training data.
+        searcher: its name.
+        searcher_options: for it; ``seed`` is added.
+        engine: what runs the trials, ``"tune"`` or ``"local"``.
+        num_trials: how many architectures are evaluated.
+        max_concurrent: how many at once; ``None``: as there is room.
+        max_flops: of one forward pass of one sample; ``None``: no limit.
+        max_params: ``None``: no limit.
+        retrain_epochs: passes over the training data for the final model.
+        num_random: how many random architectures within the same limits are retrained beside the best, to compare.
+        object_store_memory: bytes of the object store of a Ray that is started here; ``None``: as Ray decides.
+
+    Raises:
+        OptionError: a number is out of its range.
+    """
+
+    seed: int = 0
+    method: str = "spos"
+    num_workers: int = 2
+    use_gpu: bool = False
+    supernet_epochs: int = 50
+    searcher: str = "spos_evolution"
+    searcher_options: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "tune"
+    num_trials: int = 500
+    max_concurrent: int | None = None
+    max_flops: float | None = None
+    max_params: float | None = None
+    retrain_epochs: int = 20
+    num_random: int = 5
+    object_store_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        lowest = {"num_workers": 0, "num_random": 0, "supernet_epochs": 1, "num_trials": 1, "retrain_epochs": 1}
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise OptionError(f"Plan {name} is {value!r}; expected an integer of at least {least}")
+
+    def replace(self, changes: Mapping[str, Any]) -> Plan:
+        """The plan with those changes that are not ``None``."""
+        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return dataclasses.asdict(self) | {"searcher_options": dict(self.searcher_options)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Plan:
+        """Read what ``to_dict`` wrote. Raises ``OptionError`` naming a field that does not exist."""
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        unknown = [name for name in document if name not in known]
+        if unknown:
+            raise OptionError(f"a plan has no {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        return cls(**document)

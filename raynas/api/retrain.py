@@ -1,0 +1,130 @@
+"""``retrain``: one architecture from fresh weights, to its final figures."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from raynas.api.evaluators import WEIGHTS
+from raynas.errors import OptionError, RegistryError
+from raynas.nn import freeze, generate_search_space
+from raynas.oneshot import Log, Task, Trainer, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, score
+from raynas.space import Architecture
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A model that was trained from scratch.
+
+    Attributes:
+        model: plain PyTorch, on the CPU, in eval mode.
+        architecture: which one.
+        metrics: on the test data, on the validation data where the task has none.
+        split: ``"test"`` or ``"valid"``, of which data the metrics are.
+        seconds: how long it took.
+    """
+
+    model: nn.Module
+    architecture: Architecture
+    metrics: Mapping[str, float]
+    split: str
+    seconds: float
+
+
+def retrain(
+    task: Task,
+    architecture: Mapping[str, Any],
+    *,
+    num_workers: int = 0,
+    use_gpu: bool = False,
+    epochs: int = 20,
+    seed: int = 0,
+    storage_path: str | Path | None = None,
+    name: str = "retrain",
+    on_progress: Log | None = None,
+) -> Retrained:
+    """Freeze an architecture and train it from fresh weights.
+
+    Args:
+        task: the model with its data.
+        architecture: of the model's space.
+        num_workers: processes under Ray Train; 0 trains in this one, without Ray.
+        use_gpu: one GPU for each worker.
+        epochs: passes over the training data.
+        seed: of weights and data order.
+        storage_path: the folder of run folders, for checkpoints and events of more than one worker; a scratch folder that
+            is removed at the end if ``None``.
+        name: of the run folder.
+        on_progress: called with the steps done, the steps in all, and figures.
+
+    Raises:
+        ArchitectureError: the architecture does not fit the model.
+        OptionError: an argument is out of its range.
+        RunExistsError: the run folder is there.
+        TrainingError: training failed.
+    """
+    if type(num_workers) is not int or num_workers < 0:
+        raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")
+    start = time.time()
+    skeleton = task.model()
+    chosen = Architecture.from_dict(generate_search_space(skeleton), architecture)
+    job = TrainingJob(task, TrainOptions(epochs=epochs, seed=seed), architecture=chosen.to_dict())
+    split = "test" if task.test_data is not None else "valid"
+    if num_workers:
+        metrics, model = _train_on_ray(job, split, num_workers, use_gpu=use_gpu, place=(storage_path, name), log=on_progress)
+    else:
+        world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        trainer = make_trainer(job, world, TrainHooks(on_progress))
+        trainer.train()
+        metrics, model = score(trainer.model, task, task.data(split), device=world.device), trainer.model.cpu()
+    return Retrained(model.eval(), chosen, metrics, split, time.time() - start)
+
+
+def load_retrained(task: Task, architecture: Mapping[str, Any], path: str | Path) -> nn.Module:
+    """The plain model of one architecture with weights that were kept as safetensors.
+
+    Raises:
+        RegistryError: the file cannot be read, or its weights are of another architecture.
+    """
+    model = freeze(task.model(), architecture)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, RuntimeError) as error:
+        raise RegistryError(f"{path} does not hold the weights of this architecture: {error}") from None
+    return model.eval()
+
+
+class ScoreAndKeep:
+    """What a worker does with a model when it is trained."""
+
+    def __init__(self, split: str, path: Path) -> None:
+        self.split, self.path = split, path
+
+    def __call__(self, trainer: Trainer) -> dict[str, Any]:
+        task = trainer.task
+        save_file({name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}, self.path)
+        return score(trainer.model, task, task.data(self.split), device=trainer.world.device)
+
+
+def _train_on_ray(
+    job: TrainingJob, split: str, num_workers: int, *, use_gpu: bool, place: tuple[str | Path | None, str], log: Log | None
+) -> tuple[dict[str, Any], nn.Module]:
+    from raynas.api.run_folder import RunFolder
+    from raynas.runtime import TrainDriverOptions, train_on_ray
+
+    assert job.architecture is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        storage_path, name = place
+        folder = RunFolder.create(storage_path if storage_path is not None else scratch, name)
+        weights = folder.path.resolve() / WEIGHTS
+        options = TrainDriverOptions(num_workers, use_gpu, folder.path, "retrain")
+        metrics, _ = train_on_ray(job, ScoreAndKeep(split, weights), options, on_progress=log)
+        return metrics, load_retrained(job.task, job.architecture, weights)

@@ -1,0 +1,95 @@
+"""Every error that raynas raises on purpose, in one tree.
+
+RaynasError
+├── SpaceError (ValueError)              a search space document is wrong
+├── ArchitectureError (ValueError)       an architecture does not fit its space
+├── ModelError (ValueError)              the mutables of a model are wrong
+├── MutatorError (RuntimeError)          a mutator is missing, bound twice, or decides wrongly
+├── TaskError (ValueError)               a task or the file that defines it is wrong
+├── OptionError (ValueError)             an argument is out of its range
+├── SearcherError (RuntimeError)         a searcher broke the tuner protocol
+├── UnknownSearcherError (LookupError)   no searcher of that name is installed
+├── NoMoreTrials (Exception)             raised by a searcher: the space is done
+├── SearchStoppedError (RuntimeError)    a search ended early, because its trials fail
+├── TrainingError (RuntimeError)         training a supernet or a model failed
+├── RegistryError (RuntimeError)         weights could not be published or fetched
+│   ├── UnknownVersionError (LookupError)   that version or that name does not exist
+│   └── NoRoomError (MemoryError)           the object store is too small
+├── RunExistsError (FileExistsError)     the run folder is there already
+├── RunNotFoundError (FileNotFoundError) there is no such run
+└── RunDamagedError (OSError)            a file of a run cannot be read
+
+Each class also derives from the builtin in parentheses, takes one message, and so survives pickling.
+"""
+
+
+class RaynasError(Exception):
+    """The root: ``except raynas.RaynasError`` catches everything that raynas raises on purpose."""
+
+
+class SpaceError(RaynasError, ValueError):
+    """A search space document is wrong; the message names the key."""
+
+
+class ArchitectureError(RaynasError, ValueError):
+    """An architecture does not fit its search space; the message names the key."""
+
+
+class ModelError(RaynasError, ValueError):
+    """The mutables of a model are wrong; the message names the key."""
+
+
+class MutatorError(RaynasError, RuntimeError):
+    """A mutator is missing, bound twice, or its decision does not fit the model."""
+
+
+class TaskError(RaynasError, ValueError):
+    """A task, or the file that defines it, is wrong."""
+
+
+class OptionError(RaynasError, ValueError):
+    """An argument is out of its range, or does not exist."""
+
+
+class SearcherError(RaynasError, RuntimeError):
+    """A searcher broke the tuner protocol; the message names the searcher."""
+
+
+class UnknownSearcherError(RaynasError, LookupError):
+    """No searcher of that name is installed; the message lists those that are."""
+
+
+class NoMoreTrials(RaynasError):
+    """Raised by a searcher: it has nothing more to propose, now or later."""
+
+
+class SearchStoppedError(RaynasError, RuntimeError):
+    """A search ended before its time because its trials fail with one cause."""
+
+
+class TrainingError(RaynasError, RuntimeError):
+    """Training a supernet or a single model failed."""
+
+
+class RegistryError(RaynasError, RuntimeError):
+    """Weights could not be published or fetched."""
+
+
+class UnknownVersionError(RegistryError, LookupError):
+    """The registry holds no such version; the message lists what it holds."""
+
+
+class NoRoomError(RegistryError, MemoryError):
+    """The object store is too small; the message says how much is needed."""
+
+
+class RunExistsError(RaynasError, FileExistsError):
+    """A run folder of that name is there already."""
+
+
+class RunNotFoundError(RaynasError, FileNotFoundError):
+    """There is no such run."""
+
+
+class RunDamagedError(RaynasError, OSError):
+    """A file of a run cannot be read."""

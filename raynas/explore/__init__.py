@@ -1,0 +1,32 @@
+"""How a space is explored: the tuner protocol, the session that mediates, the history on disk. No torch, no Ray."""
+
+from raynas.explore.evaluation import Evaluate, Outcome, Trial, prepare_evaluate, run_trial
+from raynas.explore.history import TrialRecord, trials_table, write_trials
+from raynas.explore.journal import Journal
+from raynas.explore.local_engine import EngineOptions, run_local
+from raynas.explore.objective import Objective
+from raynas.explore.plugins import make_searcher, searchers
+from raynas.explore.searcher import Constraint, Proposal, Searcher
+from raynas.explore.session import SearchLimits, SearchSession
+
+__all__ = [
+    "Constraint",
+    "EngineOptions",
+    "Evaluate",
+    "Journal",
+    "Objective",
+    "Outcome",
+    "Proposal",
+    "SearchLimits",
+    "SearchSession",
+    "Searcher",
+    "Trial",
+    "TrialRecord",
+    "make_searcher",
+    "prepare_evaluate",
+    "run_local",
+    "run_trial",
+    "searchers",
+    "trials_table",
+    "write_trials",
+]

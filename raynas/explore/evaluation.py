@@ -1,0 +1,115 @@
+"""One evaluation: the ``Trial`` that a user's ``evaluate`` is handed, and how it is called, in every engine alike."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raynas.errors import OptionError
+from raynas.space import Architecture
+
+
+class Trial:
+    """What ``evaluate(trial)`` is handed.
+
+    Attributes:
+        id: counts from 0.
+        architecture: what to evaluate.
+        budget: what the searcher asks for, ``None`` if it does not.
+        metrics: what was reported last.
+    """
+
+    def __init__(self, id: int, architecture: Architecture, *, budget: float | None = None, folder: Path | None = None) -> None:
+        self.id, self.architecture, self.budget = id, architecture, budget
+        self.metrics: dict[str, float] = {}
+        self._folder = folder
+
+    def report(self, **metrics: float) -> None:
+        """Report figures, by name. What is reported later replaces what was reported before.
+
+        Raises:
+            OptionError: a figure is not a number.
+        """
+        for name, value in metrics.items():
+            try:
+                self.metrics[name] = float(value)
+            except (TypeError, ValueError):
+                raise OptionError(f"metric {name!r} is {value!r}; report numbers, {name}=0.93 for example") from None
+
+    def save(self, path: str | Path) -> None:
+        """Keep a file or folder for ``load`` and for the run folder; an earlier one of this trial is replaced.
+
+        Raises:
+            OptionError: the search has no run folder (``storage_path``).
+        """
+        if self._folder is None:
+            raise OptionError("trial.save needs a run folder; give raynas.search a storage_path")
+        source, beside = Path(path), self._folder.with_name(f".{self._folder.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        if source.is_dir():
+            shutil.copytree(source, beside, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, beside)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        beside.rename(self._folder)
+
+    def load(self) -> Path | None:
+        """The folder with what this trial saved last, ``None`` if nothing was saved."""
+        return self._folder if self._folder is not None and self._folder.is_dir() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an evaluation ended: with metrics, or with an error whose first line is its cause."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+Evaluate = Callable[[Trial], object]
+
+
+def prepare_evaluate(evaluate: Any) -> Evaluate:
+    """Make the function that is called for each trial.
+
+    Args:
+        evaluate: a function of a trial; or a class or an object with ``evaluate(trial)`` and perhaps ``setup()``, which
+            is called once here, where the trials run.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if isinstance(evaluate, type):
+        evaluate = evaluate()
+    if hasattr(evaluate, "evaluate"):
+        if hasattr(evaluate, "setup"):
+            evaluate.setup()
+        method: Evaluate = evaluate.evaluate
+        return method
+    if not callable(evaluate):
+        raise OptionError(f"evaluate is {evaluate!r}; expected a function of a trial, or a class with evaluate(trial)")
+    function: Evaluate = evaluate
+    return function
+
+
+def run_trial(evaluate: Evaluate, trial: Trial, metrics: tuple[str, ...]) -> Outcome:
+    """Evaluate one trial; whatever it raises, and a metric that is missing or not finite, is an outcome with a cause."""
+    try:
+        returned = evaluate(trial)
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Outcome(trial.metrics, f"{cause}\n{traceback.format_exc()}")
+    for name in metrics:
+        if name not in trial.metrics:
+            reported = ", ".join(trial.metrics) or "nothing"
+            hint = f"; evaluate returned {returned!r}, call trial.report({name}=...)" if returned is not None else ""
+            return Outcome(trial.metrics, f"metric {name!r} was not reported; reported: {reported}{hint}")
+        if not math.isfinite(trial.metrics[name]):
+            return Outcome(trial.metrics, f"metric {name!r} is {trial.metrics[name]}, which is no result")
+    return Outcome(trial.metrics)

@@ -1,0 +1,55 @@
+"""The in-process engine: one trial after the other, in this process, without Ray. For tables, tests and a debugger."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raynas.explore.evaluation import Trial, prepare_evaluate, run_trial
+from raynas.explore.history import TrialRecord
+from raynas.explore.session import SearchSession
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What every engine is told.
+
+    Attributes:
+        max_concurrent: how many trials may run at once; ``None``: as many as the resources hold.
+        resources_per_trial: ``{"cpu": 1}``, fractions allowed.
+        folder: the run folder; ``None`` keeps nothing.
+    """
+
+    max_concurrent: int | None = None
+    resources_per_trial: dict[str, float] = field(default_factory=lambda: {"cpu": 1.0})
+    folder: Path | None = None
+
+    def trial_folder(self, trial_id: int) -> Path | None:
+        """Where a trial keeps what it saves."""
+        return self.folder / "checkpoints" / f"{trial_id:05d}" if self.folder is not None else None
+
+
+def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> None:
+    """Run a session to its end.
+
+    With ``max_concurrent`` above 1 that many proposals are asked for ahead and evaluated in their order: what a searcher
+    sees when as many trials of equal length run at once, without the machines.
+    """
+    call = prepare_evaluate(evaluate)
+    metrics = session.objective.metrics
+    running: deque[TrialRecord] = deque()
+    while True:
+        while len(running) < (options.max_concurrent or 1) and (record := session.ask()) is not None:
+            running.append(record)
+        if not running:
+            return
+        record, start = running.popleft(), time.time()
+        trial = Trial(record.id, record.architecture, budget=record.budget, folder=options.trial_folder(record.id))
+        outcome = run_trial(call, trial, metrics)
+        if outcome.error is None:
+            session.tell(record.id, outcome.metrics, start=start)
+        else:
+            session.fail(record.id, outcome.error, start=start)

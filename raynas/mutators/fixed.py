@@ -1,0 +1,60 @@
+"""``FixedMutator``: one architecture for good, in the model as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from raynas.mutators.mutator import Mutator
+from raynas.space import Architecture
+
+
+class FixedMutator(Mutator):
+    """Fixes one architecture.
+
+    Args:
+        model: a model with mutables and without a mutator.
+        architecture: of its space.
+
+    Raises:
+        ArchitectureError: the architecture does not fit the model's space.
+    """
+
+    def __init__(self, model: nn.Module, architecture: Mapping[str, Any]) -> None:
+        super().__init__(model)
+        self.architecture = Architecture.from_dict(self.space, architecture)
+        self.apply_architecture(self.architecture)
+
+    def reset(self) -> None:
+        self.apply_architecture(self.architecture)
+
+    def sample_search(self) -> dict[str, Tensor]:
+        return {key: self._decisions[key].tensor for key in self.architecture}
+
+    def sample_final(self) -> dict[str, Tensor]:
+        return self.sample_search()
+
+
+def apply_fixed_architecture(model: nn.Module, architecture: Mapping[str, Any] | str | Path) -> nn.Module:
+    """Fix the mutables of ``model``, which keeps all its candidates; ``freeze`` makes a plain model instead.
+
+    Args:
+        model: a model with mutables and without a mutator.
+        architecture: an architecture, the same as plain dicts, or the path of its JSON file.
+
+    Returns:
+        ``model``.
+
+    Raises:
+        ArchitectureError: the architecture does not fit the model's space.
+        MutatorError: the model has a mutator already.
+    """
+    if isinstance(architecture, str | Path):
+        from raynas.nn import generate_search_space
+
+        architecture = Architecture.load(generate_search_space(model), architecture)
+    FixedMutator(model, architecture)
+    return model

@@ -1,0 +1,140 @@
+"""``Mutator``: decides for the whole model at once, by ``reset()``, and keeps to it until the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from raynas.errors import ArchitectureError, MutatorError
+from raynas.mutators.base import BaseMutator, Forwarded
+from raynas.nn import InputChoice, LayerChoice, reduce_outputs
+from raynas.space import INPUT_CHOICE, Architecture, Domain
+
+Tensors = Mapping[str, Tensor]
+
+
+class Decision(NamedTuple):
+    """What one key does in ``forward``: ``tensor`` as it was decided, the indices that are computed, their weights if any."""
+
+    tensor: Tensor
+    indices: tuple[int, ...]
+    weighted: bool
+
+
+class Mutator(BaseMutator):
+    """Samples a decision for every key and applies it. Inherit and define ``sample_search`` and ``sample_final``.
+
+    A decision is a tensor of shape (number of candidates,): a BoolTensor selects, a FloatTensor weighs. A candidate with
+    weight 0 is not computed.
+
+    Args:
+        model: a model with mutables and without a mutator.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self._decisions: dict[str, Decision] = {}
+
+    def sample_search(self) -> Tensors:
+        """A decision for each key, to train with."""
+        raise MutatorError(f"{type(self).__name__} cannot be reset: it does not define sample_search")
+
+    def sample_final(self) -> Tensors:
+        """A decision for each key, to end with."""
+        raise MutatorError(f"{type(self).__name__} cannot export: it does not define sample_final")
+
+    def reset(self) -> None:
+        """Sample and apply; it holds until the next ``reset``."""
+        self.apply_on_model(self.sample_search())
+
+    def export(self) -> Tensors:
+        """The final decision for each key; the model's current one stays as it is."""
+        return self.sample_final()
+
+    def export_architecture(self) -> Architecture:
+        """The final decision as an architecture.
+
+        Raises:
+            ArchitectureError: a decision is not exactly one candidate, or not ``n_chosen`` whole inputs.
+        """
+        exported = self.export()
+        for key, tensor in exported.items():
+            if any(value not in (0, 1) for value in tensor.tolist()):
+                raise ArchitectureError(f"key {key!r}: the decision {tensor.tolist()} weighs candidates; expected whole ones")
+        return Architecture.from_export(self.space, exported)
+
+    def apply_on_model(self, tensors: Tensors) -> None:
+        """Apply decisions.
+
+        Raises:
+            MutatorError: one is missing, unknown, or of the wrong size or kind; the message names the key.
+        """
+        for key in tensors:
+            if key not in self.space:
+                raise MutatorError(f"key {key!r} is decided, but the model has no such mutable; it has {list(self.space)}")
+        decisions = {key: _read_decision(self.space[key], tensor) for key, tensor in tensors.items()}
+        for key, domain in self.space.items():
+            if key not in decisions and all(
+                parent in decisions and not set(at).isdisjoint(decisions[parent].indices) for parent, at in domain.when.items()
+            ):
+                raise MutatorError(f"key {key!r} is not decided; expected a tensor of {len(domain.candidates)} entries")
+        self._decisions = decisions
+
+    def apply_architecture(self, architecture: Mapping[str, Any]) -> None:
+        """Apply an architecture; any number of them, one after the other.
+
+        Raises:
+            ArchitectureError: it does not fit the model's space.
+        """
+        chosen = Architecture.from_dict(self.space, architecture)
+        decided = {}
+        for key, indices in chosen.indices.items():
+            mask = torch.zeros(len(self.space[key].candidates), dtype=torch.bool)
+            mask[list(indices)] = True
+            decided[key] = Decision(mask, indices, weighted=False)
+        self._decisions = decided
+
+    @property
+    def decisions(self) -> Mapping[str, Decision]:
+        """What is applied now, by key."""
+        return MappingProxyType(self._decisions)
+
+    def on_forward_layer_choice(self, mutable: LayerChoice, *args: Any, **kwargs: Any) -> Forwarded:
+        decision = self._decided(mutable.key)
+        indices, candidates = decision.indices, mutable.candidates
+        if len(indices) == 1 and not decision.weighted and mutable.reduction != "none":
+            return candidates[indices[0]](*args, **kwargs), decision.tensor
+        outputs = [candidates[index](*args, **kwargs) for index in indices]
+        return self._reduced(mutable, decision, outputs)
+
+    def on_forward_input_choice(self, mutable: InputChoice, inputs: list[Any]) -> Forwarded:
+        decision = self._decided(mutable.key)
+        return self._reduced(mutable, decision, [inputs[index] for index in decision.indices])
+
+    def _reduced(self, mutable: LayerChoice | InputChoice, decision: Decision, outputs: list[Any]) -> Forwarded:
+        weights = [decision.tensor[index] for index in decision.indices] if decision.weighted else None
+        mask = decision.tensor if not decision.weighted else decision.tensor != 0
+        return reduce_outputs(outputs, mutable.reduction, weights), mask
+
+    def _decided(self, key: str | None) -> Decision:
+        try:
+            return self._decisions[key]  # type: ignore[index]
+        except KeyError:
+            raise MutatorError(f"key {key!r}: nothing is decided yet; call mutator.reset() before the forward pass") from None
+
+
+def _read_decision(domain: Domain, tensor: Tensor) -> Decision:
+    n = len(domain.candidates)
+    if not isinstance(tensor, Tensor) or tensor.shape != (n,):
+        found = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else repr(tensor)
+        raise MutatorError(f"key {domain.key!r}: found {found}; expected a tensor of shape ({n},)")
+    if tensor.dtype != torch.bool and not tensor.is_floating_point():
+        raise MutatorError(f"key {domain.key!r}: found {tensor.dtype}; expected torch.bool to select or a float to weigh")
+    indices = tuple(index for index, value in enumerate(tensor.tolist()) if value)
+    if not indices and domain.kind != INPUT_CHOICE:
+        raise MutatorError(f"key {domain.key!r}: no candidate is selected; expected at least one")
+    return Decision(tensor, indices, weighted=tensor.dtype != torch.bool)

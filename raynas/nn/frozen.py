@@ -1,0 +1,64 @@
+"""The few plain modules that a frozen model needs where a choice did more in ``forward`` than call one candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raynas.nn.reduction import Reduction, reduce_outputs
+
+
+class SelectInputs(nn.Module):
+    """What an input choice does once it is fixed: pick inputs and reduce them.
+
+    Args:
+        names: of all inputs, by which a mapping is read.
+        indices: those that are picked.
+        reduction: see ``raynas.nn.ChoiceMutable``.
+        return_mask: whether ``forward`` returns ``(output, mask)``.
+    """
+
+    def __init__(self, names: Sequence[str], indices: Sequence[int], *, reduction: Reduction, return_mask: bool) -> None:
+        super().__init__()
+        self.names, self.indices = tuple(names), tuple(indices)
+        self.reduction: Reduction = reduction
+        self.return_mask = return_mask
+
+    def forward(self, inputs: Sequence[Any] | Mapping[str, Any]) -> Any:
+        if isinstance(inputs, Mapping):
+            inputs = [inputs[name] for name in self.names]
+        output = reduce_outputs([inputs[index] for index in self.indices], self.reduction)
+        return (output, fixed_mask(len(self.names), self.indices)) if self.return_mask else output
+
+    def extra_repr(self) -> str:
+        return f"{self.indices} of {len(self.names)}, reduction={self.reduction}"
+
+
+class SelectedLayer(nn.Module):
+    """A layer choice once it is fixed, where its output is a list or comes with a mask.
+
+    Args:
+        layer: the candidate chosen.
+        index: its index among ``num_candidates``.
+        num_candidates: how many there were.
+        as_list: whether the output is wrapped in a list (reduction ``"none"``).
+        return_mask: whether ``forward`` returns ``(output, mask)``.
+    """
+
+    def __init__(self, layer: nn.Module, index: int, num_candidates: int, *, as_list: bool, return_mask: bool) -> None:
+        super().__init__()
+        self.layer, self.index, self.num_candidates = layer, index, num_candidates
+        self.as_list, self.return_mask = as_list, return_mask
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = self.layer(*args, **kwargs)
+        output = [output] if self.as_list else output
+        return (output, fixed_mask(self.num_candidates, (self.index,))) if self.return_mask else output
+
+
+def fixed_mask(length: int, indices: Sequence[int]) -> Tensor:
+    """A BoolTensor of shape (length,) that is true at the indices."""
+    return torch.tensor([index in indices for index in range(length)])

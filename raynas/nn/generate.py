@@ -1,0 +1,66 @@
+"""From a model to its search space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from raynas.errors import ModelError, SpaceError
+from raynas.nn.mutable import ChoiceMutable
+from raynas.nn.walk import Place, choice_places
+from raynas.space import SearchSpace
+
+
+def generate_search_space(model: nn.Module) -> SearchSpace:
+    """Collect every mutable's key and candidates.
+
+    Keys are those given by hand, else paths from ``model``; so they are the same for every instance and in every process.
+    Mutables with one key make one entry.
+
+    Raises:
+        ModelError: the model has no mutables, or mutables with one key differ in what they can choose.
+
+    Example:
+        >>> from torch import nn
+        >>> from raynas.nn import LayerChoice
+        >>> space = generate_search_space(nn.Sequential(LayerChoice([nn.Identity(), nn.ReLU()])))
+        >>> space.to_dict()
+        {'0': {'_type': 'layer_choice', '_value': ['0', '1']}}
+    """
+    places = choice_places(model)
+    if not places:
+        raise ModelError(
+            f"{type(model).__name__} has no mutables, so there is nothing to search; "
+            "put a raynas.nn.LayerChoice or InputChoice where it may vary"
+        )
+    document: dict[str, dict[str, Any]] = {}
+    for place in places:
+        _add(document, place)
+    try:
+        return SearchSpace(document)
+    except SpaceError as error:
+        raise ModelError(str(error)) from error
+
+
+def _add(document: dict[str, dict[str, Any]], place: Place) -> None:
+    assert isinstance(place.mutable, ChoiceMutable)
+    entry = place.mutable.to_domain() | ({"_when": place.when} if place.when else {})
+    known = document.setdefault(place.key, entry)
+    if {**known, "_when": None} != {**entry, "_when": None}:
+        found, expected = entry["_value"], known["_value"]
+        raise ModelError(f"key {place.key!r} is used twice with different candidates: {expected} and {found}")
+    merged = _merge(known.get("_when", {}), place.when)
+    if merged is None:
+        found, expected = place.when, known.get("_when", {})
+        raise ModelError(f"key {place.key!r} is used twice under different conditions: {expected} and {found}")
+    if merged:
+        known["_when"] = merged
+
+
+def _merge(one: dict[str, list[int]], other: dict[str, list[int]]) -> dict[str, list[int]] | None:
+    """Conditions that differ in the indices of one parent at most, merged; ``None`` if they differ in more."""
+    differing = [parent for parent in one if other.get(parent) != one[parent]]
+    if set(one) != set(other) or len(differing) > 1:
+        return None
+    return {parent: sorted({*one[parent], *other[parent]}) for parent in one}

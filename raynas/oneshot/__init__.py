@@ -1,0 +1,30 @@
+"""How weights learn: the task, the training loop, and the methods by which a supernet is trained. No Ray."""
+
+from raynas.oneshot.checkpoint import read_checkpoint, write_checkpoint
+from raynas.oneshot.job import TrainingJob, make_trainer
+from raynas.oneshot.methods import METHODS
+from raynas.oneshot.one_shot_trainer import OneShotTrainer
+from raynas.oneshot.scoring import recalibrate, score
+from raynas.oneshot.task import BY_VALUE, Task
+from raynas.oneshot.tensorboard import tensorboard_log
+from raynas.oneshot.trainer import Log, Trainer, TrainHooks, TrainOptions
+from raynas.oneshot.world import World
+
+__all__ = [
+    "BY_VALUE",
+    "METHODS",
+    "Log",
+    "OneShotTrainer",
+    "Task",
+    "TrainHooks",
+    "TrainOptions",
+    "Trainer",
+    "TrainingJob",
+    "World",
+    "make_trainer",
+    "read_checkpoint",
+    "recalibrate",
+    "score",
+    "tensorboard_log",
+    "write_checkpoint",
+]

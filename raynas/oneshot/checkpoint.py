@@ -1,0 +1,46 @@
+"""Checkpoints of a trainer: a folder with one file of rank 0 and one of each worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raynas.errors import RunDamagedError
+from raynas.oneshot.trainer import Trainer
+
+TRAINER = "trainer.pt"
+
+
+def write_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Write this worker's files; together those of all workers make a checkpoint. Each is written beside and renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if trainer.world.rank == 0:
+        _write(trainer.state_dict(), folder / TRAINER)
+    _write(trainer.worker_state_dict(), folder / f"worker-{trainer.world.rank}.pt")
+
+
+def read_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Go on from a checkpoint, exactly, if it was made by as many workers.
+
+    Raises:
+        RunDamagedError: a file is missing or cannot be read.
+    """
+    trainer.load_state_dict(_read(folder / TRAINER))
+    trainer.load_worker_state_dict(_read(folder / f"worker-{trainer.world.rank}.pt"))
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(state, beside)
+    beside.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError) as error:
+        raise RunDamagedError(f"the checkpoint {path} cannot be read: {error}") from None
+    return state

@@ -1,0 +1,65 @@
+"""Scoring a model: its metrics over data, and the batch-norm statistics that must be right before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from raynas.oneshot.batches import batches_in_order
+from raynas.oneshot.task import MapDataset, Task
+
+
+@torch.no_grad()
+def score(model: nn.Module, task: Task, data: MapDataset, *, device: torch.device, batch_size: int = 512) -> dict[str, float]:
+    """The task's metrics and its loss, as means over the samples, in eval mode.
+
+    Args:
+        model: on ``device``.
+        task: its loss and metrics are used.
+        data: map-style data.
+        device: where to compute.
+        batch_size: samples at once.
+    """
+    measures: dict[str, Any] = {**task.metrics, "loss": task.loss}
+    totals, count = dict.fromkeys(measures, 0.0), 0
+    was_training = model.training
+    model.eval()
+    for inputs, targets, size in batches_in_order(data, batch_size, device=device):
+        outputs = model(inputs)
+        for name, measure in measures.items():
+            totals[name] += float(measure(outputs, targets)) * size
+        count += size
+    model.train(was_training)
+    return {name: total / count for name, total in totals.items()}
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, data: MapDataset, *, device: torch.device, num_samples: int, batch_size: int = 256) -> None:
+    """Compute the running statistics of batch norm anew, from training data, in place.
+
+    A supernet's own statistics are a mixture over all paths and fit none of them (Guo et al., ECCV 2020, section 3.4).
+
+    Args:
+        model: on ``device``; its buffers must be its own.
+        data: map-style training data.
+        device: where to compute.
+        num_samples: how many of the first samples are used.
+        batch_size: samples at once; the statistics are the means over the batches.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
+    if not norms:
+        return
+    momenta, was_training = [norm.momentum for norm in norms], model.training
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    for inputs, _, _ in batches_in_order(data, batch_size, device=device, limit=num_samples):
+        model(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was_training)
