@@ -153,12 +153,10 @@ def search(
         searcher = make_searcher(searcher, searcher_options or {})
     elif searcher_options:
         raise OptionError("searcher_options are for a searcher given by name; this one is an object")
+    objective, limits = Objective(metric, mode), SearchLimits(num_trials, constraint, repeat)
     folder = RunFolder.create(storage_path, name, resume=resume) if storage_path is not None else None
-    if folder is not None and not folder.search_space.exists():
-        space.save(folder.search_space)
-    journal = Journal(folder.journal) if folder is not None else None
-    limits = SearchLimits(num_trials, constraint, repeat)
-    session = SearchSession(searcher, space, Objective(metric, mode), limits=limits, journal=journal, on_event=on_event)
+    journal = _open_journal(folder, space)
+    session = SearchSession(searcher, space, objective, limits=limits, journal=journal, on_event=on_event)
     options = EngineOptions(max_concurrent, dict(resources_per_trial or {"cpu": 1}), folder.path.resolve() if folder else None)
     start = time.time()
     try:
@@ -181,6 +179,14 @@ def _choose_engine(engine: str) -> tuple[Callable[[SearchSession, Any, EngineOpt
     from raynas.runtime import run_tune
 
     return run_tune, engine
+
+
+def _open_journal(folder: RunFolder | None, space: SearchSpace) -> Journal | None:
+    if folder is None:
+        return None
+    if not folder.search_space.exists():
+        space.save(folder.search_space)
+    return Journal(folder.journal)
 
 
 def _keep(session: SearchSession, folder: RunFolder | None, journal: Journal | None) -> None:

@@ -22,6 +22,8 @@ class TerminalDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
+        if console is None and not self.console.is_terminal:
+            self.console = Console(width=100)  # in a pipe or a log file there is no width to ask for
         self._progress = Progress(
             TextColumn("  "),
             BarColumn(bar_width=32),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -66,7 +65,8 @@ def _go(run: raynas.Run, display: TerminalDisplay, until: str) -> None:
     try:
         figures = run.run(until)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(str(folder)) from None
+        display.console.print(f"\ninterrupted; go on with: raynas resume {folder}", highlight=False, soft_wrap=True)
+        raise
     display.result(figures, folder)
     following = f"open {folder / 'report.html'}" if until == "report" else f"raynas resume {folder}"
     display.console.print(f"\nnext: {following}", highlight=False, soft_wrap=True)
@@ -207,11 +207,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = cli.main(arguments, prog_name="raynas", standalone_mode=False)
-    except KeyboardInterrupt as interrupt:
-        folder = Path(str(interrupt)) if interrupt.args else None
-        click.echo(f"\ninterrupted; go on with: raynas resume {folder}" if folder else "\ninterrupted", err=True)
-        code = EXIT_INTERRUPTED
-    except click.exceptions.Abort:
+    except (KeyboardInterrupt, click.exceptions.Abort):
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()

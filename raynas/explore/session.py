@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raynas.errors import NoMoreTrials, RaynasError, RunExistsError, SearcherError, SearchStoppedError
+from raynas.explore.guarded_searcher import GuardedSearcher
 from raynas.explore.history import COMPLETED, FAILED, REUSED, RUNNING, STOPPED, TrialRecord
 from raynas.explore.journal import Event, Journal
 from raynas.explore.objective import Objective
@@ -76,7 +77,7 @@ class SearchSession:
         journal: Journal | None = None,
         on_event: Callable[[SearchSession], None] | None = None,
     ) -> None:
-        self.searcher, self.space, self.objective, self.limits = searcher, space, objective, limits
+        self.space, self.objective, self.limits = space, objective, limits
         self.records: dict[int, TrialRecord] = {}
         self.done, self.error = False, None  # type: bool, RaynasError | None
         self.num_spent = self.num_forbidden = self.num_running = 0
@@ -88,9 +89,7 @@ class SearchSession:
         self._in_a_row = {"forbidden": 0, "reused": 0}
         self._failure, self._num_same_failures = "", 0
         self._telling = True
-        searcher.update_search_space(space)
-        if limits.constraint is not None and hasattr(searcher, "set_constraint"):
-            searcher.set_constraint(limits.constraint)
+        self._guarded = GuardedSearcher(searcher, space, limits.constraint)
         if journal is not None:
             self._open(journal)
 
@@ -142,22 +141,15 @@ class SearchSession:
     # --- proposals -------------------------------------------------------------------------------------------------
 
     def _generate(self, parameter_id: int) -> Proposal | None:
-        name = type(self.searcher).__name__
         try:
-            proposed = self.searcher.generate_parameters(parameter_id)
-            if proposed is None and not self.num_running:
-                raise SearcherError(f"searcher {name} waits for results, but no trial is running; nothing can ever come")
-            if proposed is None or isinstance(proposed, Proposal):
-                return proposed
-            return Proposal(self.space.validate(proposed))
+            proposal = self._guarded.generate(parameter_id)
+            if proposal is None and not self.num_running:
+                raise SearcherError(f"searcher {self._guarded.name} waits for results, but no trial is running")
+            return proposal
         except NoMoreTrials:
             self.done = True
-        except RaynasError as error:
-            self._end(SearcherError(f"searcher {name}, proposal {parameter_id}: {error}"))
-        except Exception as error:
-            ended = SearcherError(f"searcher {name} raised {type(error).__name__} when asked: {error}")
-            ended.__cause__ = error
-            self._end(ended)
+        except SearcherError as error:
+            self._end(error)
         return None
 
     def _propose(self, proposal: Proposal) -> Event:
@@ -241,15 +233,9 @@ class SearchSession:
         if not self._telling:
             return
         try:
-            if success:
-                value = self.objective.value(record.metrics)
-                self.searcher.receive_trial_result(record.id, record.architecture, value)
-            if hasattr(self.searcher, "trial_end"):
-                self.searcher.trial_end(record.id, success)
-        except Exception as error:
-            ended = SearcherError(f"searcher {type(self.searcher).__name__} raised {type(error).__name__} when told: {error}")
-            ended.__cause__ = error
-            self._end(ended)
+            self._guarded.tell(record.id, record.architecture, self.objective.value(record.metrics) if success else None)
+        except SearcherError as error:
+            self._end(error)
 
     def _count_failures(self, record: TrialRecord) -> None:
         cause = record.error.splitlines()[0] if record.error else ""
@@ -272,7 +258,7 @@ class SearchSession:
                 raise RunExistsError(f"the run was made with another {name}: {found}; asked for now: {asked}")
         seen, state = journal.load_state()
         if state is not None:
-            self.searcher.load_state_dict(state)
+            self._guarded.load_state(state)
         differs = False
         for number, event in enumerate(journal.events[1:], 1):
             self._telling = number >= seen
@@ -293,12 +279,12 @@ class SearchSession:
         choices = {key: list(at) for key, at in proposal.architecture.indices.items()} if proposal else None
         if choices == event["choices"]:
             return True
-        name = type(self.searcher).__name__
+        name = self._guarded.name
         warnings.warn(f"searcher {name} is not deterministic: proposal {event['id']} differs on resuming", stacklevel=2)
         return False
 
     def _store_state(self, journal: Journal) -> None:
-        state = self.searcher.state_dict() if hasattr(self.searcher, "state_dict") else None
+        state = self._guarded.state()
         if state is not None:
             journal.store_state(state)
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from raynas.mutators.mutator import Mutator
+from raynas.nn import generate_search_space
 from raynas.space import Architecture
 
 
@@ -24,15 +25,16 @@ class FixedMutator(Mutator):
     """
 
     def __init__(self, model: nn.Module, architecture: Mapping[str, Any]) -> None:
+        chosen = Architecture.from_dict(generate_search_space(model), architecture)  # before the model is bound for good
         super().__init__(model)
-        self.architecture = Architecture.from_dict(self.space, architecture)
-        self.apply_architecture(self.architecture)
+        self.architecture = chosen
+        self.reset()
 
     def reset(self) -> None:
         self.apply_architecture(self.architecture)
 
     def sample_search(self) -> dict[str, Tensor]:
-        return {key: self._decisions[key].tensor for key in self.architecture}
+        return self.architecture_masks(self.architecture)
 
     def sample_final(self) -> dict[str, Tensor]:
         return self.sample_search()
@@ -53,8 +55,6 @@ def apply_fixed_architecture(model: nn.Module, architecture: Mapping[str, Any] |
         MutatorError: the model has a mutator already.
     """
     if isinstance(architecture, str | Path):
-        from raynas.nn import generate_search_space
-
         architecture = Architecture.load(generate_search_space(model), architecture)
     FixedMutator(model, architecture)
     return model

@@ -91,12 +91,16 @@ class Mutator(BaseMutator):
             ArchitectureError: it does not fit the model's space.
         """
         chosen = Architecture.from_dict(self.space, architecture)
-        decided = {}
-        for key, indices in chosen.indices.items():
-            mask = torch.zeros(len(self.space[key].candidates), dtype=torch.bool)
-            mask[list(indices)] = True
-            decided[key] = Decision(mask, indices, weighted=False)
-        self._decisions = decided
+        masks = self.architecture_masks(chosen)
+        self._decisions = {key: Decision(masks[key], chosen.indices[key], weighted=False) for key in chosen}
+
+    def architecture_masks(self, architecture: Architecture) -> dict[str, Tensor]:
+        """An architecture as decisions: a BoolTensor for each active key."""
+        masks = {}
+        for key, indices in architecture.indices.items():
+            masks[key] = torch.zeros(len(self.space[key].candidates), dtype=torch.bool)
+            masks[key][list(indices)] = True
+        return masks
 
     @property
     def decisions(self) -> Mapping[str, Decision]:

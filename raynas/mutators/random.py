@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from raynas.mutators.mutator import Mutator
@@ -42,12 +41,7 @@ class RandomMutator(Mutator):
         self.apply_architecture(self.sample_architecture())
 
     def sample_search(self) -> dict[str, Tensor]:
-        architecture = self.sample_architecture()
-        masks = {}
-        for key, indices in architecture.indices.items():
-            masks[key] = torch.zeros(len(self.space[key].candidates), dtype=torch.bool)
-            masks[key][list(indices)] = True
-        return masks
+        return self.architecture_masks(self.sample_architecture())
 
     def sample_final(self) -> dict[str, Tensor]:
         return self.sample_search()

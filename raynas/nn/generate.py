@@ -8,7 +8,7 @@ from torch import nn
 
 from raynas.errors import ModelError, SpaceError
 from raynas.nn.mutable import ChoiceMutable
-from raynas.nn.walk import Place, choice_places
+from raynas.nn.walk import Place, choice_places, merge_conditions
 from raynas.space import SearchSpace
 
 
@@ -50,17 +50,6 @@ def _add(document: dict[str, dict[str, Any]], place: Place) -> None:
     if {**known, "_when": None} != {**entry, "_when": None}:
         found, expected = entry["_value"], known["_value"]
         raise ModelError(f"key {place.key!r} is used twice with different candidates: {expected} and {found}")
-    merged = _merge(known.get("_when", {}), place.when)
-    if merged is None:
-        found, expected = place.when, known.get("_when", {})
-        raise ModelError(f"key {place.key!r} is used twice under different conditions: {expected} and {found}")
+    merged = merge_conditions(place.key, known.get("_when", {}), place.when)
     if merged:
         known["_when"] = merged
-
-
-def _merge(one: dict[str, list[int]], other: dict[str, list[int]]) -> dict[str, list[int]] | None:
-    """Conditions that differ in the indices of one parent at most, merged; ``None`` if they differ in more."""
-    differing = [parent for parent in one if other.get(parent) != one[parent]]
-    if set(one) != set(other) or len(differing) > 1:
-        return None
-    return {parent: sorted({*one[parent], *other[parent]}) for parent in one}

@@ -43,7 +43,9 @@ class Profiler:
 
     def __init__(self, model: nn.Module, sample_input: Any) -> None:
         self.space = generate_search_space(model)
-        self._skeleton = copy.deepcopy(model).to("meta").eval()
+        memo: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in model.parameters()}
+        memo |= {id(buffer): buffer.to("meta") for buffer in model.buffers()}
+        self._skeleton = copy.deepcopy(model, memo).eval()  # Module.to("meta") would untie tensors that are shared
         self._places = choice_places(self._skeleton)
         inputs = sample_input if isinstance(sample_input, tuple) else (sample_input,)
         self._inputs = tuple(value.to("meta") if isinstance(value, Tensor) else value for value in inputs)

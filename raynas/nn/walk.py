@@ -24,7 +24,7 @@ class Place:
         key: the one given by hand, else its path.
         path: its first path in ``named_modules()``, wrappers included.
         mutable: the module.
-        when: the candidates that it lies inside: layer choice's key to indices.
+        when: the candidates that it lies inside: layer choice's key to indices; several where candidates share it.
     """
 
     key: str
@@ -37,9 +37,15 @@ def find_mutables(model: nn.Module) -> list[Place]:
     """Every mutable of the model, scopes included, parents before children, in the order of ``named_modules()``.
 
     Raises:
-        ModelError: an automatic key equals one given by hand, or the model itself is a mutable without a key.
+        ModelError: an automatic key equals one given by hand, the model itself is a mutable without a key, or one mutable
+            is used under conditions that cannot be merged.
     """
-    places = list(_walk(model, "", {}, set()))
+    by_module: dict[int, Place] = {}
+    for place in _Walk().visit(model, "", {}):
+        known = by_module.setdefault(id(place.mutable), place)
+        if isinstance(place.mutable, ChoiceMutable):
+            known.when = merge_conditions(place.key, known.when, place.when)
+    places = list(by_module.values())
     given = {place.mutable.given_key for place in places if place.mutable.given_key is not None}
     automatic: dict[str, str] = {}
     for place in places:
@@ -64,11 +70,12 @@ def state_owners(model: nn.Module) -> dict[str, Owner | None]:
 
     A tensor that two candidates share lies outside all choices.
     """
-    candidates = {}
-    for place in find_mutables(model):
-        if isinstance(place.mutable, LayerChoice):
-            for index, candidate in enumerate(place.mutable.candidates):
-                candidates[f"{place.path}.candidates.{index}".lstrip(".")] = (place.key, index, id(candidate))
+    keys = {id(place.mutable): place.key for place in find_mutables(model)}
+    candidates: dict[str, Owner] = {}
+    for path, module in model.named_modules(remove_duplicate=False):  # a shared module's weights have all of its names
+        if isinstance(module, LayerChoice):
+            for index in range(len(module)):
+                candidates[f"{path}.candidates.{index}".lstrip(".")] = (keys[id(module)], index)
     owners: dict[str, Owner | None] = {}
     by_storage: dict[int, list[str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -80,27 +87,45 @@ def state_owners(model: nn.Module) -> dict[str, Owner | None]:
     return owners
 
 
-def _innermost(name: str, candidates: dict[str, tuple[str, int, int]]) -> Owner | None:
+def merge_conditions(key: str, one: When, other: When) -> When:
+    """The conditions of a key that is used twice, which may differ in the indices of one parent.
+
+    Raises:
+        ModelError: they differ in more.
+    """
+    differing = [parent for parent in one if other.get(parent) != one[parent]]
+    if set(one) != set(other) or len(differing) > 1:
+        raise ModelError(f"key {key!r} is used twice under different conditions: {one} and {other}; give one its own key")
+    return {parent: sorted({*one[parent], *other[parent]}) for parent in one}
+
+
+def _innermost(name: str, candidates: dict[str, Owner]) -> Owner | None:
     prefix = name
     while "." in prefix:
         prefix = prefix.rpartition(".")[0]
         if prefix in candidates:
-            return candidates[prefix][:2]
+            return candidates[prefix]
     return None
 
 
-def _walk(module: nn.Module, path: str, when: When, seen: set[int]) -> Iterator[Place]:
-    if id(module) in seen:
-        return
-    seen.add(id(module))
-    key = path
-    if isinstance(module, Mutable):
-        segments = [segment for segment in path.split(".") if segment not in WRAPPERS]
-        key = module.given_key if module.given_key is not None else ".".join(segments)
-        yield Place(key, path, module, when)
-    if isinstance(module, LayerChoice):
-        for index, candidate in enumerate(module.candidates):
-            inside = {**when, key: [index]}
-            yield from _walk(candidate, f"{path}.candidates.{index}".lstrip("."), inside, seen)
-    for name, child in module.named_children():
-        yield from _walk(child, f"{path}.{name}".lstrip("."), when, seen)
+@dataclass
+class _Walk:
+    """One walk over a model. A module that is used twice is visited once for each set of conditions, under its first key."""
+
+    keys: dict[int, str] = field(default_factory=dict)
+    seen: set[tuple[int, str]] = field(default_factory=set)
+
+    def visit(self, module: nn.Module, path: str, when: When) -> Iterator[Place]:
+        if (id(module), str(when)) in self.seen:
+            return
+        self.seen.add((id(module), str(when)))
+        if isinstance(module, Mutable):
+            segments = [segment for segment in path.split(".") if segment not in WRAPPERS]
+            key = self.keys.setdefault(id(module), ".".join(segments) if module.given_key is None else module.given_key)
+            yield Place(key, path, module, when)
+        for name, child in module.named_children():
+            if isinstance(module, LayerChoice) and child is module.candidates:
+                for index, candidate in enumerate(child):
+                    yield from self.visit(candidate, f"{path}.candidates.{index}".lstrip("."), {**when, key: [index]})
+            else:
+                yield from self.visit(child, f"{path}.{name}".lstrip("."), when)

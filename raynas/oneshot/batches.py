@@ -77,7 +77,8 @@ def to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, tuple | list):
-        return type(value)(to_device(entry, device) for entry in value)
+        entries = [to_device(entry, device) for entry in value]
+        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)  # a namedtuple takes them apart
     if isinstance(value, dict):
         return {name: to_device(entry, device) for name, entry in value.items()}
     return value

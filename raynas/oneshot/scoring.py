@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def recalibrate(model: nn.Module, data: MapDataset, *, device: torch.device, num
         data: map-style training data.
         device: where to compute.
         num_samples: how many of the first samples are used.
-        batch_size: samples at once; the statistics are the means over the batches.
+        batch_size: samples at once, at most; the statistics are the means over the batches.
     """
     norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
     if not norms:
@@ -58,7 +59,9 @@ def recalibrate(model: nn.Module, data: MapDataset, *, device: torch.device, num
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
         norm.train()
-    for inputs, _, _ in batches_in_order(data, batch_size, device=device, limit=num_samples):
+    length = min(num_samples, len(data))
+    even = math.ceil(length / math.ceil(length / batch_size))  # batches of one size count alike, and none is a single sample
+    for inputs, _, _ in batches_in_order(data, even, device=device, limit=length):
         model(inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

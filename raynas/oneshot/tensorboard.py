@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -18,4 +19,5 @@ def tensorboard_log(folder: Path) -> Log:
             writer.add_scalar(name, value, step)
         writer.flush()
 
+    weakref.finalize(log, writer.close)  # ends the writer's thread with the last reference to ``log``
     return log

@@ -21,6 +21,7 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Tune's CSV and JSON files, which dominate at thousands of trials
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the journal is ours
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",  # by default a hung worker is waited for 30 s
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once, as it ends everything else
     "RAY_AIR_NEW_OUTPUT": "0",  # our own progress says more
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # announced to become the default; silences the warning

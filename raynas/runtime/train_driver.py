@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,22 +79,24 @@ def train_on_ray(
     connect()
     payload = ship((job, finish), "job")
     board: Any = ray.remote(num_cpus=0)(ProgressBoard).remote()
-    ray_folder = options.folder / ".ray"
+    folder = options.folder.resolve()  # workers have another working directory
+    ray_folder = folder / ".ray"
     ray_folder.mkdir(parents=True, exist_ok=True)
     trainer = ray.train.torch.TorchTrainer(
         _train_worker,
-        train_loop_config={"payload": payload, "board": board, "events": str(options.folder / "tensorboard" / options.name)},
+        train_loop_config={"payload": payload, "board": board, "events": str(folder / "tensorboard" / options.name)},
         scaling_config=ScalingConfig(num_workers=options.num_workers, use_gpu=options.use_gpu),
         run_config=RunConfig(
             name=options.name,
-            storage_path=str(ray_folder.resolve()),
+            storage_path=str(ray_folder),
             failure_config=FailureConfig(max_failures=options.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
     with Watcher(board, on_progress or _ignore):
         try:
-            result = trainer.fit()
+            with _own_interrupt():
+                result = trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise TrainingError(f"workers failed more than {options.max_failures} times: {_last_line(error)}") from error
     failure: RaynasError | None = ray.get(board.failure.remote())
@@ -158,6 +163,21 @@ def _make_log(config: dict[str, Any], world: World) -> Log | None:
 
 def _ignore(step: int, num_steps: int, figures: dict[str, float]) -> None:
     """For callers that do not want to know."""
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt here too: Train's handler aborts the run, exits, and would stay installed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _is_lost_peer(error: Exception) -> bool:

@@ -105,7 +105,7 @@ def make_shards(model: nn.Module) -> list[tuple[Shard, Block]]:
     """Cut a model's ``state_dict`` into shards; each block is a fresh copy in main memory.
 
     Raises:
-        RegistryError: a tensor is quantised or sparse.
+        RegistryError: a tensor is quantised or sparse, or an entry of ``state_dict`` is no tensor.
     """
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     by_owner: dict[Owner | None, dict[str, Tensor]] = {}
@@ -123,6 +123,8 @@ def digest_block(block: Block) -> str:
 def _make_shard(owner: Owner | None, tensors: Mapping[str, Tensor], buffers: set[str]) -> tuple[Shard, Block]:
     entries, offset, placed = [], 0, dict[tuple[int, torch.Size, tuple[int, ...]], int]()
     for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise RegistryError(f"{name!r} is a {type(tensor).__name__}; only tensors can be published")
         if tensor.is_quantized or tensor.layout != torch.strided:
             raise RegistryError(f"tensor {name!r} is quantised or sparse; only dense tensors can be published")
         same = (tensor.data_ptr(), tensor.shape, tensor.stride())
