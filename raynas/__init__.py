@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raynas.api.connection import disconnect as disconnect
     from raynas.api.evaluators import from_scratch as from_scratch
     from raynas.api.evaluators import inherited as inherited
     from raynas.api.plan import Plan as Plan
@@ -54,6 +55,7 @@ _HOMES = {
     "Trial": "explore",
     "WeightRegistry": "api.registry",
     "apply_fixed_architecture": "mutators",
+    "disconnect": "api.connection",
     "freeze": "nn",
     "from_scratch": "api.evaluators",
     "generate_search_space": "nn",
@@ -88,6 +90,7 @@ __all__ = [
     "WeightRegistry",
     "__version__",
     "apply_fixed_architecture",
+    "disconnect",
     "freeze",
     "from_scratch",
     "generate_search_space",

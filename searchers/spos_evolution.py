@@ -97,14 +97,18 @@ class SposEvolutionSearcher(Searcher):
         return made
 
     def _draw(self, make: Callable[[], Architecture]) -> Architecture:
-        """Something new and allowed; if none turns up, something at random, and at last whatever came."""
+        """Something new and allowed; if none turns up, something new at random; at last, something known to be allowed."""
+        known = None
+        tries = MAX_TRIES if len(self._seen) < self.space.size else 1  # nothing new is left
         for source in (make, self._random):
-            for _ in range(MAX_TRIES):
+            for _ in range(tries):
                 drawn = source()
-                if drawn.digest not in self._seen and (self._allowed is None or self._allowed(drawn)):
+                if drawn.digest in self._seen:
+                    known = drawn
+                elif self._allowed is None or self._allowed(drawn):
                     self._seen.add(drawn.digest)
                     return drawn
-        return drawn
+        return drawn if known is None else known
 
     def _random(self) -> Architecture:
         return self.space.sample(self.rng)

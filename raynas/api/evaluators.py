@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from raynas.api.registry import WeightRegistry
 from raynas.explore import Trial
@@ -65,18 +66,23 @@ class FromScratch:
         self.task, self.options, self.split = task, options, split
 
     def evaluate(self, trial: Trial) -> None:
-        """Train, keep the weights, report the metrics, parameters and FLOPs."""
+        """Train, keep the weights in the run folder if there is one, report the metrics, parameters and FLOPs."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         job = TrainingJob(self.task, self.options, architecture=trial.architecture.to_dict())
         trainer = make_trainer(job, World(device=device), TrainHooks())
         trainer.train()
-        with tempfile.TemporaryDirectory() as folder:
-            weights = {name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}
-            save_file(weights, Path(folder) / WEIGHTS)
-            trial.save(folder)
+        if trial.keeps_files:
+            save_weights(trainer.model, trial)
         cost = Profiler(self.task.model(), self.task.sample_input()).profile(trial.architecture)
         figures = score(trainer.model, self.task, self.task.data(self.split), device=device)
         trial.report(**figures, params=cost.params, flops=cost.flops)
+
+
+def save_weights(model: nn.Module, trial: Trial) -> None:
+    """Keep a model's weights as safetensors among the trial's files."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, Path(folder) / WEIGHTS)
+        trial.save(folder)
 
 
 def from_scratch(task: Task, *, epochs: int, seed: int = 0, split: str = "valid") -> FromScratch:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
+from raynas.api.connection import ray_is_running
 from raynas.weights import Registry, ShardStore, local_store
-
-
-def ray_is_running() -> bool:
-    """Whether this process is connected to a Ray cluster. Does not import Ray."""
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
 
 
 class WeightRegistry(Registry):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -97,7 +98,7 @@ def load_retrained(task: Task, architecture: Mapping[str, Any], path: str | Path
     model = freeze(task.model(), architecture)
     try:
         model.load_state_dict(load_file(path))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise RegistryError(f"{path} does not hold the weights of this architecture: {error}") from None
     return model.eval()
 

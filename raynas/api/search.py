@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raynas.api.registry import ray_is_running
+from raynas.api.connection import ray_is_running
 from raynas.api.run_folder import RunFolder
 from raynas.errors import OptionError, SearchStoppedError
 from raynas.explore import (
@@ -146,8 +146,6 @@ def search(
     """
     if type(num_trials) is not int or num_trials < 1:
         raise OptionError(f"num_trials is {num_trials!r}; expected an integer of at least 1")
-    if max_concurrent is not None and max_concurrent < 1:
-        raise OptionError(f"max_concurrent is {max_concurrent}; expected at least 1")
     run_engine, engine = _choose_engine(engine)
     if isinstance(searcher, str):
         searcher = make_searcher(searcher, searcher_options or {})

@@ -120,17 +120,17 @@ class Publish:
 
 
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:
-    write_events = tensorboard_log(folder.path / "tensorboard" / "supernet")
     checkpoint = folder.checkpoints / "supernet"
-
-    def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
-        write_events(step, num_steps, figures)
-        if on_progress is not None:
-            on_progress(step, num_steps, figures)
-
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer = make_trainer(job, world, TrainHooks(log, lambda trained: write_checkpoint(trained, checkpoint)))
-    if checkpoint.is_dir():
-        read_checkpoint(trainer, checkpoint)
-    trainer.train()
+    with tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
+
+        def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
+            write_events(step, num_steps, figures)
+            if on_progress is not None:
+                on_progress(step, num_steps, figures)
+
+        trainer = make_trainer(job, world, TrainHooks(log, lambda trained: write_checkpoint(trained, checkpoint)))
+        if checkpoint.is_dir():
+            read_checkpoint(trainer, checkpoint)
+        trainer.train()
     return finish(trainer)

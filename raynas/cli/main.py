@@ -218,13 +218,5 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"raynas: {error}", err=True)
         code = EXIT_ERROR
     finally:
-        _leave_ray()
+        raynas.disconnect()  # nothing of ours stays behind
     sys.exit(code)
-
-
-def _leave_ray() -> None:
-    """End a Ray that was started here: nothing of ours stays behind."""
-    if "ray" in sys.modules:
-        from raynas.runtime import disconnect
-
-        disconnect()

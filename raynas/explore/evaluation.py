@@ -29,6 +29,11 @@ class Trial:
         self.metrics: dict[str, float] = {}
         self._folder = folder
 
+    @property
+    def keeps_files(self) -> bool:
+        """Whether ``save`` has somewhere to keep files: whether the search has a run folder."""
+        return self._folder is not None
+
     def report(self, **metrics: float) -> None:
         """Report figures, by name. What is reported later replaces what was reported before.
 

@@ -63,10 +63,17 @@ class GuardedSearcher:
             raise SearcherError(f"searcher {self.name} raised {type(error).__name__} when told: {error}") from error
 
     def state(self) -> dict[str, Any] | None:
-        """Its ``state_dict``; ``None`` if it has none."""
-        state: dict[str, Any] | None = self._searcher.state_dict() if hasattr(self._searcher, "state_dict") else None
+        """Its ``state_dict``; ``None`` if it has none. Raises ``SearcherError`` if the searcher raises."""
+        try:
+            state: dict[str, Any] | None = self._searcher.state_dict() if hasattr(self._searcher, "state_dict") else None
+        except Exception as error:
+            raise SearcherError(f"searcher {self.name} raised {type(error).__name__} in state_dict: {error}") from error
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        self._searcher.load_state_dict(state)
+        """Go on from a state. Raises ``SearcherError`` if it cannot: another searcher's state, for example."""
+        try:
+            self._searcher.load_state_dict(state)
+        except Exception as error:
+            found = f"searcher {self.name} cannot load the state of the run: {type(error).__name__}: {error}"
+            raise SearcherError(f"{found}; was the run made with another searcher?") from error

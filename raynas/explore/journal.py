@@ -38,6 +38,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._segment_events = folder, segment_events
         closed = sorted(path for path in folder.glob(f"*{_CLOSED}") if not path.name.endswith(_OPEN))
+        _check_row(folder, len(closed))
         self.events = [event for path in closed for event in _read_lines(path, whole=True)]
         self._segment = len(closed) + 1
         path = folder / f"{self._segment:06d}{_OPEN}"
@@ -86,6 +87,14 @@ class Journal:
         self._segment += 1
         self._in_segment = 0
         self._file = (self._folder / f"{self._segment:06d}{_OPEN}").open("ab", buffering=0)
+
+
+def _check_row(folder: Path, num_closed: int) -> None:
+    """Every closed segment is there, and none lies behind the open one."""
+    row = {f"{number:06d}{_CLOSED}" for number in range(1, num_closed + 1)} | {f"{num_closed + 1:06d}{_OPEN}"}
+    beside = sorted(path.name for path in folder.glob(f"*{_CLOSED}") if path.name not in row)
+    if beside:
+        raise RunDamagedError(f"a segment before {folder / beside[0]} is missing; restore it from a backup")
 
 
 def _read_lines(path: Path, whole: bool) -> list[Event]:

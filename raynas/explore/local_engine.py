@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raynas.errors import OptionError
 from raynas.explore.evaluation import Trial, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord
 from raynas.explore.session import SearchSession
@@ -26,6 +27,10 @@ class EngineOptions:
     max_concurrent: int | None = None
     resources_per_trial: dict[str, float] = field(default_factory=lambda: {"cpu": 1.0})
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise OptionError(f"max_concurrent is {self.max_concurrent}; expected at least 1")
 
     def trial_folder(self, trial_id: int) -> Path | None:
         """Where a trial keeps what it saves."""

@@ -25,7 +25,7 @@ from raynas.explore.objective import Objective
 from raynas.explore.searcher import Constraint, Proposal
 from raynas.space import Architecture, SearchSpace
 
-MAX_IN_A_ROW = 1_000  # forbidden, or reused, proposals without a new one between them
+MAX_IN_A_ROW = 1_000  # forbidden and reused proposals without a new one between them
 STATE_EVERY = 200  # events
 
 
@@ -86,7 +86,7 @@ class SearchSession:
         self._by_pair: dict[tuple[str, float | None], int] = {}
         self._sharing: dict[int, list[int]] = {}  # running trial -> proposals that wait for its result
         self._run_again: deque[TrialRecord] = deque()
-        self._in_a_row = {"forbidden": 0, "reused": 0}
+        self._num_in_a_row = 0  # proposals since the last one that was run
         self._failure, self._num_same_failures = "", 0
         self._telling = True
         self._guarded = GuardedSearcher(searcher, space, limits.constraint)
@@ -110,9 +110,7 @@ class SearchSession:
             self._record(event)
             if event["outcome"] == "run":
                 return self.records[event["id"]]
-            kind = "forbidden" if event["outcome"] == "forbidden" else "reused"
-            if self._in_a_row[kind] >= MAX_IN_A_ROW:
-                self.done = True
+            self.done = self.done or self._num_in_a_row >= MAX_IN_A_ROW
         return None
 
     def tell(self, trial_id: int, metrics: dict[str, float], *, start: float | None = None, node: str | None = None) -> None:
@@ -126,6 +124,7 @@ class SearchSession:
     def fail(self, trial_id: int, error: str, *, start: float | None = None, node: str | None = None) -> None:
         """A trial has failed; the first line of ``error`` is the cause."""
         if self._is_running(trial_id):
+            error = error.encode(errors="backslashreplace").decode()  # names of files may hold what UTF-8 cannot
             self._record({"event": "failed", "id": trial_id, "error": error, **_where(start, node)})
 
     def stop(self, trial_id: int, metrics: dict[str, float], *, start: float | None = None, node: str | None = None) -> None:
@@ -193,10 +192,7 @@ class SearchSession:
         record = TrialRecord(event["id"], Architecture.trusted(self.space, indices), event["budget"], start=event["time"])
         self._next_id = record.id + 1
         outcome = event["outcome"]
-        self._in_a_row = {
-            "forbidden": self._in_a_row["forbidden"] + 1 if outcome == "forbidden" else 0,
-            "reused": self._in_a_row["reused"] + 1 if outcome in ("reused", "shared") else 0,
-        }
+        self._num_in_a_row = 0 if outcome == "run" else self._num_in_a_row + 1
         if outcome == "forbidden":
             self.num_forbidden += 1
             self._tell_searcher(record, success=False)
@@ -227,7 +223,7 @@ class SearchSession:
         """Answer a proposal from the history: no trial is spent."""
         record.state, record.metrics, record.error = REUSED, known.metrics, known.error
         record.end, record.node = record.start, known.node
-        self._tell_searcher(record, success=known.error is None and self.objective.problem(known.metrics) is None)
+        self._tell_searcher(record, success=known.state == COMPLETED)
 
     def _tell_searcher(self, record: TrialRecord, *, success: bool) -> None:
         if not self._telling:

@@ -91,7 +91,8 @@ class Task:
             TaskError: there is none, or it is empty.
         """
         found = getattr(self, f"{split}_data")
-        loaded: Any = found() if callable(found) and not hasattr(found, "__getitem__") else found
+        loads = callable(found) and (isinstance(found, type) or not hasattr(found, "__getitem__"))
+        loaded: Any = found() if loads else found
         if loaded is None or not len(loaded):
             raise TaskError(f"Task {split}_data is {'missing' if loaded is None else 'empty'}; give it some samples")
         return loaded  # type: ignore[no-any-return]

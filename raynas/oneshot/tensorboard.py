@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -10,14 +11,14 @@ from tensorboardX import SummaryWriter
 from raynas.oneshot.trainer import Log
 
 
-def tensorboard_log(folder: Path) -> Log:
-    """A function that writes figures of a step to event files in ``folder``."""
-    writer = SummaryWriter(str(folder), flush_secs=10)
+@contextmanager
+def tensorboard_log(folder: Path) -> Iterator[Log]:
+    """A function that writes figures of a step to event files in ``folder``, for as long as the ``with`` block runs."""
+    with SummaryWriter(str(folder), flush_secs=10) as writer:
 
-    def log(step: int, _num_steps: int, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
-            writer.add_scalar(name, value, step)
-        writer.flush()
+        def log(step: int, _num_steps: int, figures: dict[str, float]) -> None:
+            for name, value in figures.items():
+                writer.add_scalar(name, value, step)
+            writer.flush()
 
-    weakref.finalize(log, writer.close)  # ends the writer's thread with the last reference to ``log``
-    return log
+        yield log

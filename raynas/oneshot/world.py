@@ -28,7 +28,7 @@ class World:
         """Give every worker rank 0's values, in place."""
         if self.size > 1:
             for tensor in tensors:
-                dist.broadcast(tensor, 0)
+                dist.broadcast(tensor.detach(), 0)  # of a parameter too: autograd has no part in it
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> int:
         """Sum over all workers, in place, those gradients that exist.

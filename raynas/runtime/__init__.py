@@ -1,7 +1,7 @@
 """Where it runs: the only folder that imports Ray. The Tune engine, the Train driver, the object-store registry."""
 
 from raynas.runtime.cluster import connect, disconnect, ship
-from raynas.runtime.registry_actor import forget_stores, open_ray_store
+from raynas.runtime.registry_actor import open_ray_store
 from raynas.runtime.train_driver import TrainDriverOptions, train_on_ray
 from raynas.runtime.tune_engine import run_tune
 
@@ -9,7 +9,6 @@ __all__ = [
     "TrainDriverOptions",
     "connect",
     "disconnect",
-    "forget_stores",
     "open_ray_store",
     "run_tune",
     "ship",

@@ -14,6 +14,7 @@ import ray.cloudpickle
 
 from raynas.errors import TaskError
 from raynas.oneshot import BY_VALUE
+from raynas.runtime.registry_actor import forget_stores
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing of ours reports anywhere
@@ -47,6 +48,7 @@ def connect(object_store_bytes: int | None = None) -> None:
 
 def disconnect() -> None:
     """Leave the cluster; one that was started here ends."""
+    forget_stores()
     ray.shutdown()
 
 

@@ -132,12 +132,13 @@ def _train(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    trainer = make_trainer(job, world, TrainHooks(_make_log(config, world), _report))
-    last = ray.train.get_checkpoint()
-    if last is not None:
-        with last.as_directory() as folder:
-            read_checkpoint(trainer, Path(folder))
-    trainer.train()
+    with _log(config, world) as log:
+        trainer = make_trainer(job, world, TrainHooks(log, _report))
+        last = ray.train.get_checkpoint()
+        if last is not None:
+            with last.as_directory() as folder:
+                read_checkpoint(trainer, Path(folder))
+        trainer.train()
     trainer.average_buffers()
     _report(trainer, finish(trainer) if world.rank == 0 else {})
 
@@ -148,17 +149,20 @@ def _report(trainer: Trainer, finished: dict[str, Any] | None = None) -> None:
         ray.train.report({"finished": finished or {}}, checkpoint=Checkpoint.from_directory(folder))
 
 
-def _make_log(config: dict[str, Any], world: World) -> Log | None:
+@contextmanager
+def _log(config: dict[str, Any], world: World) -> Iterator[Log | None]:
+    """Rank 0 writes events and tells the driver."""
     if world.rank:
-        return None
-    write_events = tensorboard_log(Path(config["events"]))
+        yield None
+        return
     board = config["board"]
+    with tensorboard_log(Path(config["events"])) as write_events:
 
-    def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
-        write_events(step, num_steps, figures)
-        board.put.remote(step, num_steps, figures)
+        def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
+            write_events(step, num_steps, figures)
+            board.put.remote(step, num_steps, figures)
 
-    return log
+        yield log
 
 
 def _ignore(step: int, num_steps: int, figures: dict[str, float]) -> None:

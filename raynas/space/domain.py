@@ -117,6 +117,8 @@ def _check_candidate(key: str, kind: str, candidate: Any) -> None:
         raise SpaceError(f"key {key!r}: candidate {candidate!r} is no string; candidates of a {kind} are names")
     if not isinstance(candidate, str | int | float) or (isinstance(candidate, float) and not math.isfinite(candidate)):
         raise SpaceError(f"key {key!r}: candidate {candidate!r} is neither a finite number nor a string")
+    if isinstance(candidate, str) and not candidate.isascii() and any("\ud800" <= char <= "\udfff" for char in candidate):
+        raise SpaceError(f"key {key!r}: candidate {candidate!r} holds a lone surrogate, which no file can hold")
 
 
 def _parse_when(key: str, when: Any) -> dict[str, Indices]:

@@ -125,7 +125,7 @@ class SearchSpace(Mapping[str, Domain]):
             IndexError: the number is out of range.
         """
         if not 0 <= number < self.size:
-            raise IndexError(f"architecture {number} of a space of {self.size}")
+            raise IndexError("the number of an architecture is at least 0 and below the size of its space")
         into: dict[str, Indices] = {}
         for key in reversed(self._forest.roots):  # the last key varies fastest
             number, rest = divmod(number, self._forest.ways(key))

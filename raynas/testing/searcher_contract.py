@@ -15,7 +15,7 @@ from raynas.testing.player import Player, Proposed, Rules, score
 from raynas.testing.spaces import example_spaces
 
 CUTS = (0, 1, 9, 40)  # proposals after which the state is taken
-SMALL = 24  # architectures, at most, of a space that is searched to its end
+SMALL, LARGE = 24, 300  # architectures of spaces that are searched to their end, and of those that are not
 
 
 class SearcherContract:
@@ -55,7 +55,7 @@ class SearcherContract:
 
     def test_every_proposal_fits_its_space(self) -> None:
         for space in self.make_spaces():
-            self._player(space).play(self.proposals_per_space)
+            assert self._player(space).play(self.proposals_per_space), f"nothing was proposed of {space}"
 
     def test_it_never_waits_with_nothing_running(self) -> None:
         for space in self.make_spaces():
@@ -77,7 +77,7 @@ class SearcherContract:
     def test_sixty_four_may_be_outstanding(self) -> None:
         for space in self.make_spaces():
             player = self._player(space, Rules(at_once=64))
-            player.play(200)
+            player.play(150)
             player.finish()
 
     def test_results_may_be_imported_first(self) -> None:
@@ -116,7 +116,7 @@ class SearcherContract:
         assert alone == player.proposed, f"proposal {at} differs when another searcher works beside it; what do they share?"
 
     def test_its_state_continues_the_same_sequence(self) -> None:
-        for space in (_eight_by_three(), *self.make_spaces()[::5]) if self.deterministic else ():
+        for space in (_eight_by_three(), *self.make_spaces()[1::10]) if self.deterministic else ():
             undisturbed = self._player(space, Rules(at_once=4, shuffled=True, failure_rate=0.1)).play(CUTS[-1] + 40)
             for cut in CUTS:
                 self._check_state(space, undisturbed, cut)
@@ -173,7 +173,7 @@ class SearcherContract:
         def allowed(architecture: Architecture) -> bool:
             return int(architecture.digest, 16) % 3 > 0
 
-        for space in [space for space in self.make_spaces() if space.size > SMALL]:
+        for space in [space for space in self.make_spaces() if space.size > LARGE]:
             session = self._search(space, num_trials=self.proposals_per_space, constraint=allowed)
             run = [record.architecture for record in session.records.values()]
             assert all(allowed(architecture) for architecture in run), f"a forbidden architecture of {space} was run"

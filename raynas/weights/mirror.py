@@ -1,7 +1,8 @@
-"""``Mirror``: versions on disk, where they outlive every process: shards by digest as safetensors, manifests last."""
+"""``Mirror``: versions on disk, where they outlive every process: a shard a safetensors file, manifests last."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,8 +18,9 @@ from raynas.weights.views import view_tensors
 
 
 class Mirror:
-    """A folder with ``shards/<digest>.safetensors`` and ``versions/<version>.json``.
+    """A folder with ``shards/<digest>-<names>.safetensors`` and ``versions/<version>.json``.
 
+    ``<names>`` is a digest of the tensors' names: candidates with equal bytes are two files, since a file holds names.
     Every file is written beside and renamed, the manifest after its shards: a version that can be seen is whole.
 
     Args:
@@ -75,4 +77,5 @@ class Mirror:
         return block
 
     def _path(self, shard: Shard) -> Path:
-        return self._shards / f"{shard.digest}.safetensors"
+        names = hashlib.sha256("\n".join(entry.name for entry in shard.tensors).encode()).hexdigest()[:8]
+        return self._shards / f"{shard.digest}-{names}.safetensors"

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from raynas.api.run_folder import RunFolder, read_json, write_json
+from raynas.errors import OptionError, RunDamagedError, RunExistsError, RunNotFoundError
+
+
+def test_a_name_that_exists_is_refused_unless_resumed(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path, "net").add_result({"a": 1})
+    with pytest.raises(RunExistsError, match="net is there already"):
+        RunFolder.create(tmp_path, "net")
+    assert RunFolder.create(tmp_path, "net", resume=True).read_result() == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up", "/tmp"])
+def test_a_name_is_a_plain_folder_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OptionError, match="plain folder name"):
+        RunFolder.create(tmp_path, name)
+
+
+def test_commands_number_their_runs(tmp_path: Path) -> None:
+    names = [RunFolder.numbered(tmp_path / "runs", "digits").path.name for _ in range(3)]
+    assert names == ["digits-001", "digits-002", "digits-003"]
+
+
+def test_no_such_run_lists_those_beside_it(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path, "digits-001")
+    with pytest.raises(RunNotFoundError, match="digits-001"):
+        RunFolder.open(tmp_path / "digits-01")
+
+
+def test_results_are_merged(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.add_result({"seconds": {"space": 1.0}, "a": 1})
+    folder.add_result({"seconds": {"search": 2.0}, "a": 2})
+    assert folder.read_result() == {"seconds": {"space": 1.0, "search": 2.0}, "a": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]  # nothing is left beside it
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\xff"])
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(RunDamagedError, match=r"result\.json"):
+        read_json(path)
+
+
+def test_json_is_kept_in_unicode(tmp_path: Path) -> None:
+    write_json({"ключ": "值"}, tmp_path / "a.json")
+    assert read_json(tmp_path / "a.json") == {"ключ": "值"}

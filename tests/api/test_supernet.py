@@ -1,0 +1,84 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import raynas
+from raynas.errors import ModelError, OptionError, RunExistsError, TaskError, TrainingError
+from raynas.nn import LayerChoice
+from raynas.oneshot.checkpoint import TRAINER
+
+
+def test_equal_seeds_give_equal_weights_and_events_are_written(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    digests = []
+    for name in ("supernet-a", "supernet-b"):
+        trained = raynas.train_supernet(tiny_task, epochs=3, storage_path=tmp_path, name=name, seed=4)
+        assert trained.num_steps == 12
+        assert list((trained.folder / "tensorboard").rglob("events.*"))
+        digests.append(sorted(path.name for path in (trained.folder / "weights" / "shards").iterdir()))
+    assert digests[0] == digests[1]
+
+
+def test_it_goes_on_from_its_last_checkpoint_exactly(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    whole = raynas.train_supernet(tiny_task, epochs=12, storage_path=tmp_path, name="supernet-whole")
+    seen: list[int] = []
+
+    def interrupt(step: int, *_: object) -> None:
+        seen.append(step)
+        if step >= 44:  # epoch 11; the checkpoint is of epoch 10
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        raynas.train_supernet(tiny_task, epochs=12, storage_path=tmp_path, name="supernet-cut", on_progress=interrupt)
+    assert (tmp_path / "supernet-cut" / "checkpoints" / "supernet" / TRAINER).is_file()
+    seen.clear()
+    resumed = raynas.train_supernet(
+        tiny_task,
+        epochs=12,
+        storage_path=tmp_path,
+        name="supernet-cut",
+        resume=True,
+        on_progress=lambda step, *_: seen.append(step),
+    )
+    assert min(seen) > 40
+    files = [sorted(path.name for path in (run.folder / "weights" / "shards").iterdir()) for run in (whole, resumed)]
+    assert files[0] == files[1]
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    plain = dataclasses.replace(tiny_task, model=lambda: nn.Linear(8, 3))
+    with pytest.raises(ModelError, match="nothing to search"):
+        raynas.train_supernet(plain, storage_path=tmp_path)
+
+    class Clash(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = LayerChoice({"x": nn.Identity()}, key="op")
+            self.b = LayerChoice({"y": nn.Identity()}, key="op")
+
+    with pytest.raises(ModelError, match=r"'op' is used twice.*\['x'\] and \['y'\]"):
+        raynas.train_supernet(dataclasses.replace(tiny_task, model=Clash), storage_path=tmp_path)
+    with pytest.raises(OptionError, match="spos"):
+        raynas.train_supernet(tiny_task, method="sops", storage_path=tmp_path)
+    with pytest.raises(OptionError, match="num_workers"):
+        raynas.train_supernet(tiny_task, num_workers=-1, storage_path=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_short_data_and_a_loss_that_is_not_finite_are_named(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="128 samples, fewer than one batch of 500"):
+        raynas.train_supernet(dataclasses.replace(tiny_task, batch_size=500), storage_path=tmp_path, name="a")
+
+    def broken(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(output, target) * float("nan")
+
+    with pytest.raises(TrainingError, match=r"loss is nan.*on the path"):
+        raynas.train_supernet(dataclasses.replace(tiny_task, loss=broken), epochs=5, storage_path=tmp_path, name="b")
+
+
+def test_a_run_that_is_there_is_refused(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    raynas.train_supernet(tiny_task, epochs=1, storage_path=tmp_path, name="supernet-twice")
+    with pytest.raises(RunExistsError):
+        raynas.train_supernet(tiny_task, epochs=1, storage_path=tmp_path, name="supernet-twice")

@@ -1,0 +1,184 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DIGITS = ROOT / "examples" / "digits.py"
+RAYNAS = [sys.executable, "-c", "from raynas.cli import main; main()"]
+SMALL = ["--supernet-epochs", "4", "--num-trials", "12", "--retrain-epochs", "1", "--num-random", "2"]
+IN_PROCESS = ["--num-workers", "0", "--engine", "local"]
+
+
+def raynas(*arguments: str, cwd: Path, timeout: float = 110) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RAYNAS, *arguments], cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+def assert_is_one_error(result: subprocess.CompletedProcess[str], message: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert re.search(message, result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "space", "supernet", "search", "retrain", "resume", "report", "searchers"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    from click.testing import CliRunner
+
+    from raynas.cli.main import cli
+
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"raynas {command}" in result.output.split("Example:")[1]
+
+
+def test_the_space_of_a_file_is_shown_and_written(tmp_path: Path) -> None:
+    result = raynas("space", str(DIGITS), "-o", "space.json", cwd=tmp_path)
+    assert "stage1.layer0" in result.stdout
+    size = int(re.search(r"([\d,]+) architectures", result.stdout)[1].replace(",", ""))  # type: ignore[index]
+    assert size >= 10_000
+    assert len(json.loads((tmp_path / "space.json").read_text())) >= 7
+
+
+def test_searchers_are_listed(tmp_path: Path) -> None:
+    assert {"random", "regularized_evolution", "spos_evolution"} <= set(raynas("searchers", cwd=tmp_path).stdout.split())
+
+
+@pytest.mark.demo
+def test_a_run_in_process_is_the_same_twice_and_can_be_looked_at_again(tmp_path: Path) -> None:
+    for number in ("001", "002"):
+        result = raynas("run", str(DIGITS), *SMALL, *IN_PROCESS, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert f"next: open runs/digits-{number}/report.html" in result.stdout
+    best = [(tmp_path / "runs" / f"digits-{number}" / "best.json").read_text() for number in ("001", "002")]
+    assert best[0] == best[1]
+    assert "test accuracy, retrained" in raynas("report", "runs/digits-001", cwd=tmp_path).stdout
+    resumed = raynas("resume", "runs/digits-001", cwd=tmp_path)
+    assert "supernet " not in resumed.stdout.split("architectures in the space")[0]
+    retrained = raynas("retrain", str(DIGITS), "runs/digits-001/best.json", "--epochs", "1", cwd=tmp_path)
+    assert "test accuracy" in retrained.stdout
+
+
+def interrupt_when(text: str, arguments: list[str], cwd: Path) -> tuple[int, str]:
+    """Start a command in a process group of its own, send it what Ctrl-C sends when a text appears, wait for its end."""
+    output = cwd / "output.txt"
+    with output.open("w") as file:
+        process = subprocess.Popen([*RAYNAS, *arguments], cwd=cwd, stdout=file, stderr=file, start_new_session=True)
+    deadline = time.monotonic() + 90
+    while text not in output.read_text() and time.monotonic() < deadline:
+        assert process.poll() is None, output.read_text()
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.wait(timeout=60), output.read_text()
+
+
+@pytest.mark.demo
+@pytest.mark.timeout(300)
+def test_the_whole_path_through_ray_interrupted_and_resumed(tmp_path: Path) -> None:
+    code, output = interrupt_when("search ", ["run", str(DIGITS), *SMALL], tmp_path)
+    assert code == 130, output
+    assert "go on with: raynas resume runs/digits-001" in output
+    assert not [line for line in _processes_of(tmp_path) if "raylet" in line or "ray::" in line]
+    run = tmp_path / "runs" / "digits-001"
+    shards = sorted(path.name for path in (run / "weights" / "shards").iterdir())
+    result = raynas("resume", "runs/digits-001", cwd=tmp_path, timeout=200)
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (run / "weights" / "shards").iterdir()) == shards  # it was not trained again
+    assert_is_whole(run)
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """Command lines of living processes whose working directory is the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def assert_is_whole(run: Path) -> None:
+    """The run folder holds what the documentation lists, and its figures agree with each other."""
+    figures = json.loads((run / "result.json").read_text())
+    names = {"space_size", "num_trials", "best_architecture", "inherited_accuracy", "test_accuracy", "flops", "versions"}
+    assert names | {"random_test_accuracy_mean"} <= set(figures)
+    assert set(figures["seconds"]) == {"space", "supernet", "search", "retrain", "report"}
+    assert figures["best_architecture"] == json.loads((run / "best.json").read_text())
+    assert figures["flops"] <= figures["max_flops"]
+    trials = pq.read_table(run / "trials.parquet")
+    completed = [row for row in trials.to_pylist() if row["state"] == "completed"]
+    assert len(completed) == figures["num_trials"] == 12
+    assert max(row["accuracy"] for row in completed) == figures["inherited_accuracy"]
+    assert all(row["flops"] <= figures["max_flops"] for row in completed)
+    page = (run / "report.html").read_text()
+    assert page.count("<svg") == 3
+    for name in ("search_space.json", "plan.json", "digits.py", "model.safetensors"):
+        assert (run / name).is_file(), name
+    assert list((run / "tensorboard").rglob("events.*"))
+
+
+GOOD = DIGITS.read_text()
+TASKS = {
+    "no_mutables": (
+        GOOD + "\nimport dataclasses\ntask = dataclasses.replace(task, model=lambda: nn.Linear(2, 2))\n",
+        "nothing to search",
+    ),
+    "no_task": ("import raynas\n", "defines nothing under the name task"),
+    "clash": (
+        "import raynas\nfrom torch import nn\nfrom raynas.nn import LayerChoice\n"
+        "net = lambda: nn.Sequential(LayerChoice({'a': nn.ReLU()}, key='op'), LayerChoice({'b': nn.ReLU()}, key='op'))\n"
+        "task = raynas.Task(model=net, loss=nn.MSELoss(), optimizer=lambda p: None, train_data=[1], valid_data=[1])\n",
+        r"'op' is used twice with different candidates: \['a'\] and \['b'\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_wrong_file_is_one_error(tmp_path: Path, name: str) -> None:
+    text, message = TASKS[name]
+    (tmp_path / "mine.py").write_text(text)
+    assert_is_one_error(raynas("run", "mine.py", cwd=tmp_path), message)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_exists_and_one_that_does_not_are_one_error_each(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "mine" / "something").mkdir(parents=True)
+    assert_is_one_error(raynas("run", str(DIGITS), "--name", "mine", cwd=tmp_path), "runs/mine is there already")
+    assert_is_one_error(raynas("resume", "runs/yours", cwd=tmp_path), r"no run runs/yours; in runs there is mine")
+    assert_is_one_error(raynas("resume", "runs/mine", cwd=tmp_path), "was not started from a file")
+    assert_is_one_error(raynas("report", "runs/mine", cwd=tmp_path), r"search_space\.json")
+
+
+def test_debug_shows_the_stack_trace(tmp_path: Path) -> None:
+    result = raynas("--debug", "resume", "nowhere", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.demo
+def test_data_that_cannot_be_pickled_is_one_error(tmp_path: Path) -> None:
+    text = GOOD + (
+        "\nimport dataclasses, threading\nclass Locked(TensorDataset):\n    lock = None\n"
+        "data = Locked(torch.zeros(64, 1, 8, 8), torch.zeros(64, dtype=torch.long))\ndata.lock = threading.Lock()\n"
+        "task = dataclasses.replace(task, train_data=data)\n"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    assert_is_one_error(raynas("run", "mine.py", *SMALL, cwd=tmp_path), r"task\.train_data\.lock cannot be pickled")
+
+
+@pytest.mark.demo
+def test_a_metric_that_never_arrives_is_one_error_and_the_trials_are_kept(tmp_path: Path) -> None:
+    text = GOOD + "\nimport dataclasses\ntask = dataclasses.replace(task, metrics={'accuracy': lambda o, t: float('nan')})\n"
+    (tmp_path / "mine.py").write_text(text)
+    assert_is_one_error(raynas("run", "mine.py", *SMALL, *IN_PROCESS, cwd=tmp_path), "5 trials in a row.*'accuracy' is nan")
+    table = pq.read_table(tmp_path / "runs" / "mine-001" / "trials.parquet")
+    assert table.column("state").to_pylist() == ["failed"] * 5

@@ -1,0 +1,129 @@
+"""Fixtures for all tests: one Ray for the session, a small task, and a watch on what tests leave behind."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+from torch import nn
+
+import raynas
+from raynas.nn import InputChoice, LayerChoice
+
+hypothesis.settings.register_profile("default", max_examples=200, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=10_000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A pure test that leaks a thread, a process group or an environment variable fails."""
+    if request.node.get_closest_marker("ray") or request.node.get_closest_marker("demo"):
+        yield
+        return
+    threads, environment = set(threading.enumerate()), dict(os.environ)
+    yield
+    assert not _new_threads(threads), f"threads left running: {_new_threads(threads)}"
+    assert not torch.distributed.is_initialized(), "a process group was left"
+    changed = {name for name in {*environment, *os.environ} if environment.get(name) != os.environ.get(name)}
+    changed -= {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # pytest's own, and torch.compile's
+    assert not changed, f"environment variables changed: {changed}"
+
+
+def _new_threads(before: set[threading.Thread]) -> list[str]:
+    """Threads that were not there before and do not end by themselves, within two seconds, once nothing refers to them."""
+    for _ in range(20):
+        gc.collect()
+        left = [thread for thread in threading.enumerate() if thread not in before and not _belongs_to_ray(thread)]
+        if not left:
+            break
+        time.sleep(0.1)
+    return [thread.name for thread in left]
+
+
+def _belongs_to_ray(thread: threading.Thread) -> bool:
+    return thread.name.startswith(("ray", "raylet", "raynas-progress"))
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """The session's Ray; when it ends, none of its processes is left."""
+    from raynas.runtime import connect, disconnect
+
+    connect()
+    yield
+    disconnect()
+    left = [name for name in _children() if name.startswith(("raylet", "gcs_server", "ray::"))]
+    assert not left, f"processes left running: {left}"
+
+
+def _children() -> list[str]:
+    """Command lines of living descendants of this process."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            name = (entry / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        except OSError:
+            continue
+        if stat[0] != "Z":
+            parents[int(entry.name)], names[int(entry.name)] = int(stat[1]), Path(name).name
+    found, frontier = [], {os.getpid()}
+    while frontier:
+        frontier = {child for child, parent in parents.items() if parent in frontier}
+        found += [names[child] for child in frontier]
+    return found
+
+
+class TinyNet(nn.Module):
+    """Three choices over eight inputs; trains in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = LayerChoice({"relu": _layer(nn.ReLU()), "tanh": _layer(nn.Tanh()), "same": nn.Identity()}, key="first")
+        self.second = LayerChoice({"relu": _layer(nn.ReLU()), "same": nn.Identity()}, key="second")
+        self.skip = InputChoice(choose_from=["first", "second"], n_chosen=1, key="skip")
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.first(x)
+        output: torch.Tensor = self.head(self.skip([first, self.second(first)]))
+        return output
+
+
+def _layer(activation: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), activation)
+
+
+def make_data(num_samples: int, seed: int) -> torch.utils.data.TensorDataset:
+    """Three classes that a small network can tell apart."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(num_samples, 8, generator=generator)
+    return torch.utils.data.TensorDataset(inputs, inputs[:, :3].argmax(1))
+
+
+def accuracy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (output.argmax(1) == target).float().mean()
+
+
+@pytest.fixture
+def tiny_task() -> raynas.Task:
+    """A task that trains in well under a second."""
+    return raynas.Task(
+        model=TinyNet,
+        loss=nn.functional.cross_entropy,
+        metrics={"accuracy": accuracy},
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
+        train_data=make_data(128, 0),
+        valid_data=make_data(64, 1),
+        test_data=make_data(64, 2),
+        batch_size=32,
+    )

@@ -1,0 +1,89 @@
+"""``OneShotTrainer``: one decision before every step, and only what was decided is touched."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from raynas.errors import TrainingError
+from raynas.mutators import FixedMutator, Mutator
+from raynas.nn import freeze
+from raynas.oneshot import OneShotTrainer, Task, TrainHooks, TrainOptions, World
+
+MakeTask = Callable[..., Task]
+PATH = {"op": {"_idx": 1}, "more": {"_idx": 1}}
+
+
+class Forced(OneShotTrainer):
+    """Always the same path."""
+
+    def make_mutator(self, model: nn.Module, seed: int) -> Mutator:
+        return FixedMutator(model, PATH)
+
+
+def make_trainer(kind: type[OneShotTrainer], task: Task, **options: Any) -> OneShotTrainer:
+    torch.manual_seed(0)
+    return kind(task.model(), task, TrainOptions(epochs=1, **options), world=World(), hooks=TrainHooks())
+
+
+def test_a_candidate_that_is_never_sampled_has_no_optimizer_state_and_keeps_its_weights(task: Task) -> None:
+    trainer = make_trainer(Forced, task)
+    before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+    trainer.train()
+    on_path = {name for name in before if name.startswith(("stem.", "head.", "op.candidates.1."))}
+    named = dict(trainer.model.named_parameters())
+    assert {name for name in named if named[name] in trainer.optimizer.state} == on_path
+    assert {name for name in named if not torch.equal(named[name], before[name])} == on_path
+
+
+def test_a_forced_path_learns_what_the_frozen_model_learns(task: Task) -> None:
+    trainer = make_trainer(Forced, task)
+    plain = freeze(trainer.model, PATH)
+    trainer.train()
+    torch.manual_seed(1)  # dropout: as for seed 0 on rank 0
+    optimizer = task.optimizer(plain.parameters())
+    assert task.schedule is not None
+    schedule = task.schedule(optimizer, 3)
+    for step in range(3):
+        inputs, targets, _ = trainer.batches.step(0, step)
+        optimizer.zero_grad()
+        task.loss(plain(inputs), targets).backward()
+        optimizer.step()
+        schedule.step()
+    learnt = freeze(trainer.model, PATH).state_dict()
+    assert all(torch.equal(learnt[name], tensor) for name, tensor in plain.state_dict().items())
+
+
+def test_a_decision_is_made_before_every_step(task: Task) -> None:
+    class Counting(FixedMutator):
+        def reset(self) -> None:
+            resets.append(steps[-1])
+            super().reset()
+
+    class Counted(OneShotTrainer):
+        def make_mutator(self, model: nn.Module, seed: int) -> Mutator:
+            return Counting(model, PATH)
+
+        def train_step(self, inputs: Any, targets: Any, share: float) -> Tensor:
+            steps.append(steps[-1] + 1)
+            return super().train_step(inputs, targets, share)
+
+    resets: list[int] = []
+    steps = [0]
+    trainer = make_trainer(Counted, task)
+    resets.clear()
+    trainer.train()
+    assert resets == [1, 2, 3]
+
+
+def test_a_nan_loss_names_the_path(make_task: MakeTask) -> None:
+    task = make_task(loss=lambda output, _: output.sum() * float("nan"))
+    with pytest.raises(TrainingError, match=r"epoch 0, step 1, on the path \{'op': \[1\], 'more': \[1\]\}"):
+        make_trainer(Forced, task, log_every=1).train()
+
+
+def test_a_method_must_say_which_mutator_it_takes(task: Task) -> None:
+    with pytest.raises(TypeError, match="OneShotTrainer does not say which mutator it takes; define make_mutator"):
+        make_trainer(OneShotTrainer, task)
