@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 
@@ -46,7 +47,7 @@ def main() -> None:
     figures["tune_first_run_s"] = time.perf_counter() - start
     figures["tune_per_s"] = rate("random", "tune", num_trials)
     disconnect()
-    print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
+    sys.stdout.write(json.dumps({name: round(value, 1) for name, value in figures.items()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -76,7 +77,7 @@ def main() -> None:
         figures = measure(10, num_workers=0, supernet_epochs=80)
     else:
         figures = measure(options.architectures, num_workers=2, supernet_epochs=None)
-    print(json.dumps(figures))
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":

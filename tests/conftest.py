@@ -38,10 +38,10 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 def _new_threads(before: set[threading.Thread]) -> list[str]:
     """Threads that were not there before and do not end by themselves, within two seconds, once nothing refers to them."""
     for _ in range(20):
-        gc.collect()
         left = [thread for thread in threading.enumerate() if thread not in before and not _belongs_to_ray(thread)]
         if not left:
             break
+        gc.collect()  # only now: it takes long when a test is short
         time.sleep(0.1)
     return [thread.name for thread in left]
 

@@ -27,8 +27,12 @@ COLOURS = {
     "dot": (DOT, "#566273"),
     "line": (LINE, "#5bb1ec"),
     "best": (BEST, "#ff9a52"),
-    **{f"step{i}": (light, dark) for i, (light, dark) in enumerate(zip(STEPS, (
-        "#38506c", "#406590", "#4a7dae", "#62a0d8", "#8dc1f0", "#c4e2fc"), strict=True))},
+    **{
+        f"step{i}": (light, dark)
+        for i, (light, dark) in enumerate(
+            zip(STEPS, ("#38506c", "#406590", "#4a7dae", "#62a0d8", "#8dc1f0", "#c4e2fc"), strict=True)
+        )
+    },
 }
 
 WIDTH = 7.6  # inches; 800 pixels on the page, which makes a point of type a pixel and a half

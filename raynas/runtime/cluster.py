@@ -6,7 +6,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import ray
@@ -27,6 +27,8 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own progress says more
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # announced to become the default; silences the warning
 }
+
+_REFUSALS = (TypeError, pickle.PicklingError, AttributeError, ValueError)
 
 
 def connect(object_store_bytes: int | None = None) -> None:
@@ -62,17 +64,17 @@ def ship(value: Any, name: str) -> bytes:
 
     Args:
         value: what to send.
-        name: what it is called in an error.
+        name: what it is called in an error; ``""`` for a bundle whose parts have names of their own.
 
     Raises:
-        TaskError: it cannot be pickled; for a dataclass such as a task, the message names the field.
+        TaskError: it cannot be pickled; the message names the part that cannot, ``task.train_data.lock`` for example.
     """
     for module in list(sys.modules.values()):
         if getattr(module, BY_VALUE, False):
             ray.cloudpickle.register_pickle_by_value(module)
     try:
         shipped: bytes = ray.cloudpickle.dumps(value)
-    except (TypeError, pickle.PicklingError, AttributeError, ValueError) as error:
+    except _REFUSALS as error:
         where, cause = _unpicklable(value, name, error)
         raise TaskError(
             f"{where} cannot be pickled, so no worker can have it: {cause}; "
@@ -82,11 +84,17 @@ def ship(value: Any, name: str) -> bytes:
 
 
 def _unpicklable(value: Any, name: str, error: Exception) -> tuple[str, Exception]:
-    """The innermost named part that cannot be pickled."""
-    parts: Mapping[str, Any] = getattr(value, "__dict__", {}) if not isinstance(value, type) and not callable(value) else {}
-    for part, entry in parts.items():
+    """The innermost part that cannot be pickled, by the names of the attributes that lead to it."""
+    for part, entry in _parts(value):
         try:
             ray.cloudpickle.dumps(entry)
-        except (TypeError, pickle.PicklingError, AttributeError, ValueError) as cause:
-            return _unpicklable(entry, f"{name}.{part}", cause)
-    return name, error
+        except _REFUSALS as cause:
+            return _unpicklable(entry, f"{name}.{part}".strip("."), cause)
+    return name or type(value).__name__, error
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    """What a value is made of; the entries of a tuple bear its name."""
+    if isinstance(value, tuple):
+        return (("", entry) for entry in value)
+    return () if isinstance(value, type) else getattr(value, "__dict__", {}).items()

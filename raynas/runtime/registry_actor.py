@@ -135,5 +135,3 @@ def open_ray_store(name: str) -> ShardStore:
 def forget_stores() -> None:
     """Drop the handles: after leaving a cluster they lead nowhere."""
     _HANDLES.clear()
-
-

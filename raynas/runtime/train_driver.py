@@ -76,8 +76,8 @@ def train_on_ray(
         TaskError: the job cannot be pickled.
         TrainingError: training failed more often than it may; or an error of raynas from a worker.
     """
+    payload = ship((job, finish), "")
     connect()
-    payload = ship((job, finish), "job")
     board: Any = ray.remote(num_cpus=0)(ProgressBoard).remote()
     folder = options.folder.resolve()  # workers have another working directory
     ray_folder = folder / ".ray"
@@ -110,10 +110,12 @@ def train_on_ray(
 def _train_worker(config: dict[str, Any]) -> None:
     """What Train runs on each worker.
 
-    An error of the task would come again after every new start. So it is left on the board and the worker ends; the others
-    lose their connection to it, and end too. What does come from a lost connection is for Train to answer.
+    Train answers every error with a new start, but an error of the task would come again each time. So it is left on the
+    board as well, and workers that find one there when they start have nothing to do.
     """
     board = config["board"]
+    if ray.get(board.failure.remote()) is not None:
+        return
     try:
         _train(config)
     except Exception as error:
@@ -121,10 +123,7 @@ def _train_worker(config: dict[str, Any]) -> None:
             failure = error if isinstance(error, RaynasError) else TrainingError(f"{type(error).__name__}: {error}")
             failure.add_note(traceback.format_exc())
             ray.get(board.fail.remote(failure))
-            if torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
-        elif ray.get(board.failure.remote()) is None:
-            raise
+        raise
 
 
 def _train(config: dict[str, Any]) -> None:

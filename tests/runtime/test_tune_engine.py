@@ -19,9 +19,7 @@ def evaluate(trial: raynas.Trial) -> None:
 
 @pytest.mark.parametrize("max_concurrent", [2, 8])
 def test_the_result_does_not_depend_on_the_engine_or_on_how_many_run_at_once(tmp_path: Path, max_concurrent: int) -> None:
-    local = raynas.search(
-        SPACE, evaluate, searcher="spos_evolution", searcher_options=OPTIONS, num_trials=30, engine="local"
-    )
+    local = raynas.search(SPACE, evaluate, searcher="spos_evolution", searcher_options=OPTIONS, num_trials=30, engine="local")
     tuned = raynas.search(
         SPACE,
         evaluate,
