@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from torch import nn
 
 from raynas.api.registry import WeightRegistry
@@ -54,6 +54,15 @@ def inherited(
 
     Raises:
         UnknownVersionError: nothing was published; the message says what publishes.
+
+    Example:
+        >>> import tempfile, raynas
+        >>> task, _ = raynas.load_task_file("examples/digits.py")
+        >>> net = raynas.train_supernet(task, epochs=1, storage_path=tempfile.mkdtemp(), name="inherited-example")
+        >>> evaluate = raynas.inherited(task, registry=net.registry)
+        >>> result = raynas.search(raynas.generate_search_space(task.model()), evaluate, num_trials=2, engine="local")
+        >>> sorted(result.best.metrics)
+        ['accuracy', 'flops', 'loss', 'params']
     """
     opened = WeightRegistry(registry) if isinstance(registry, str) else registry
     return Inherited(task, opened, opened.newest() if version is None else version, num_samples=recalibration_samples)
@@ -81,7 +90,7 @@ class FromScratch:
 def save_weights(model: nn.Module, trial: Trial) -> None:
     """Keep a model's weights as safetensors among the trial's files."""
     with tempfile.TemporaryDirectory() as folder:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, Path(folder) / WEIGHTS)
+        save_model(model, str(Path(folder) / WEIGHTS))
         trial.save(folder)
 
 
@@ -93,5 +102,13 @@ def from_scratch(task: Task, *, epochs: int, seed: int = 0, split: str = "valid"
         epochs: how long.
         seed: of the weights and the order of the data.
         split: the data that the figures are of, ``"valid"`` or ``"test"``.
+
+    Example:
+        >>> import raynas
+        >>> task, _ = raynas.load_task_file("examples/digits.py")
+        >>> space = raynas.generate_search_space(task.model())
+        >>> result = raynas.search(space, raynas.from_scratch(task, epochs=1), num_trials=2, engine="local")
+        >>> result.trials.column("state").to_pylist()
+        ['completed', 'completed']
     """
     return FromScratch(task, TrainOptions(epochs=epochs, seed=seed), split)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 from raynas.api.evaluators import WEIGHTS
@@ -71,6 +71,14 @@ def retrain(
         OptionError: an argument is out of its range.
         RunExistsError: the run folder is there.
         TrainingError: training failed.
+
+    Example:
+        >>> import random, raynas
+        >>> task, _ = raynas.load_task_file("examples/digits.py")
+        >>> architecture = raynas.generate_search_space(task.model()).sample(random.Random(0))
+        >>> final = raynas.retrain(task, architecture, epochs=1)
+        >>> final.split, type(final.model).__name__
+        ('test', 'Net')
     """
     if type(num_workers) is not int or num_workers < 0:
         raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")
@@ -97,7 +105,7 @@ def load_retrained(task: Task, architecture: Mapping[str, Any], path: str | Path
     """
     model = freeze(task.model(), architecture)
     try:
-        model.load_state_dict(load_file(path))
+        load_model(model, path)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise RegistryError(f"{path} does not hold the weights of this architecture: {error}") from None
     return model.eval()
@@ -111,7 +119,7 @@ class ScoreAndKeep:
 
     def __call__(self, trainer: Trainer) -> dict[str, Any]:
         task = trainer.task
-        save_file({name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}, self.path)
+        save_model(trainer.model, str(self.path))
         return score(trainer.model, task, task.data(self.split), device=trainer.world.device)
 
 

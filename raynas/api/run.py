@@ -23,7 +23,7 @@ from raynas.errors import NoMoreTrials, OptionError, RunNotFoundError
 from raynas.explore import Searcher, SearchSession
 from raynas.nn import Profiler, generate_search_space
 from raynas.report import write_report
-from raynas.space import Architecture, SearchSpace
+from raynas.space import Architecture
 
 STAGES = ("space", "supernet", "search", "retrain", "report")
 
@@ -263,5 +263,3 @@ def task_file_of(folder: RunFolder) -> Path:
         )
     return folder.path / name
 
-
-__all__ = ["STAGES", "Display", "Run", "SearchSpace", "start_run", "task_file_of"]

@@ -88,6 +88,13 @@ def train_supernet(
         RunExistsError: the run folder is there and ``resume`` is not set.
         TrainingError: training failed, or the loss is not finite.
         NoRoomError: the object store is too small for the weights.
+
+    Example:
+        >>> import tempfile, raynas
+        >>> task, _ = raynas.load_task_file("examples/digits.py")
+        >>> trained = raynas.train_supernet(task, epochs=2, storage_path=tempfile.mkdtemp(), name="supernet-example")
+        >>> trained.num_steps, trained.version
+        (30, 1)
     """
     if type(num_workers) is not int or num_workers < 0:
         raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")

@@ -30,6 +30,13 @@ def within(task: Task, *, flops: float | None = None, params: float | None = Non
 
     Raises:
         OptionError: no limit was given.
+
+    Example:
+        >>> import raynas
+        >>> task, _ = raynas.load_task_file("examples/digits.py")
+        >>> small_enough = raynas.within(task, flops=350_000)
+        >>> small_enough(raynas.generate_search_space(task.model()).unrank(0))
+        True
     """
     if flops is None and params is None:
         raise OptionError("within needs a limit: flops=..., params=... or both")

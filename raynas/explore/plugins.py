@@ -13,7 +13,12 @@ GROUP = "raynas.searchers"
 
 
 def searchers() -> list[str]:
-    """Names of all searchers that are installed, ours and others', sorted."""
+    """Names of all searchers that are installed, ours and others', sorted.
+
+    Example:
+        >>> "regularized_evolution" in searchers()
+        True
+    """
     return sorted(_entry_points())
 
 

@@ -53,6 +53,13 @@ def apply_fixed_architecture(model: nn.Module, architecture: Mapping[str, Any] |
     Raises:
         ArchitectureError: the architecture does not fit the model's space.
         MutatorError: the model has a mutator already.
+
+    Example:
+        >>> import torch
+        >>> from raynas.nn import LayerChoice
+        >>> net = nn.Sequential(LayerChoice({"double": nn.Linear(2, 4), "same": nn.Identity()}, key="op"))
+        >>> apply_fixed_architecture(net, {"op": {"_value": "same"}})(torch.zeros(1, 2)).shape
+        torch.Size([1, 2])
     """
     if isinstance(architecture, str | Path):
         architecture = Architecture.load(generate_search_space(model), architecture)

@@ -53,7 +53,8 @@ class Registry:
             self._check_same_model(shards)
         blocks = {shard.digest: block for shard, block in made}
         known = self._store.known(list(blocks))
-        version = self._store.commit(shards, {digest: block for digest, block in blocks.items() if digest not in known})
+        new = {digest: block for digest, block in blocks.items() if digest not in known}
+        version = self._store.commit(shards, new, version=self._after_the_mirror())
         if self._mirror is not None:
             self._mirror.write(Manifest(version, tuple(shards)), blocks)
         return version
@@ -116,6 +117,12 @@ class Registry:
         """Drop everything that the store holds; the mirror stays."""
         self._manifests.clear()
         self._store.close()
+
+    def _after_the_mirror(self) -> int | None:
+        """The next version of a registry whose versions are on disk only, as after ``close``."""
+        if self._mirror is None or self._store.versions():
+            return None
+        return max(self._mirror.versions(), default=0) + 1
 
     def _manifest(self, version: int) -> Manifest:
         if version not in self._manifests:

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -179,3 +180,11 @@ def test_every_kind_of_tensor_is_published_and_fetched(every_kind: nn.Module, re
     tensors = registry.fetch(architecture(every_kind, op=1))
     for name, tensor in every_kind.state_dict().items():
         torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=0, equal_nan=True)
+
+
+def test_versions_count_on_after_what_is_on_disk(supernet: nn.Module, tmp_path: Path) -> None:
+    registry = Registry("net", LocalStore(), tmp_path)
+    assert [registry.publish(supernet), registry.publish(supernet)] == [1, 2]
+    registry.close()
+    assert registry.publish(supernet) == 3
+    assert Registry("net", LocalStore(), tmp_path).newest() == 3
