@@ -262,4 +262,3 @@ def task_file_of(folder: RunFolder) -> Path:
             "call raynas.search again with resume=True"
         )
     return folder.path / name
-
