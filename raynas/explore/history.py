@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ def trials_table(records: Iterable[TrialRecord]) -> pa.Table:
         "id": pa.array([row.id for row in rows], pa.int64()),
         "state": pa.array([row.state for row in rows], pa.string()),
         "digest": pa.array([row.architecture.digest for row in rows], pa.string()),
-        "architecture": pa.array([row.architecture.to_json() for row in rows], pa.string()),
+        "architecture": pa.array([_compact(row.architecture) for row in rows], pa.string()),
         "budget": pa.array([row.budget for row in rows], pa.float64()),
         "start": pa.array([row.start for row in rows], pa.float64()),
         "end": pa.array([row.end for row in rows], pa.float64()),
@@ -74,3 +75,8 @@ def write_trials(records: Iterable[TrialRecord], path: Path) -> pa.Table:
     pq.write_table(table, beside)
     beside.replace(path)
     return table
+
+
+def _compact(architecture: Architecture) -> str:
+    """Its JSON on one line, several times faster than with line breaks."""
+    return json.dumps(architecture.to_dict(), separators=(",", ":"), ensure_ascii=False)
