@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from raynas.errors import MutatorError
-from raynas.nn import ChoiceMutable, InputChoice, LayerChoice, MutableScope, find_mutables, generate_search_space
+from raynas.nn import ChoiceMutable, InputChoice, LayerChoice, MutableScope, ValueChoice, find_mutables, generate_search_space
 
 Forwarded = tuple[Any, Tensor | None]
 
@@ -56,6 +56,10 @@ class BaseMutator(nn.Module):
     def on_forward_input_choice(self, mutable: InputChoice, inputs: list[Any]) -> Forwarded:
         """Called by an input choice's ``forward`` with its inputs in order; returns the output and the mask."""
         raise MutatorError(f"{type(self).__name__} does not decide for input choices; define on_forward_input_choice")
+
+    def on_forward_value_choice(self, mutable: ValueChoice) -> int:
+        """Called where the current value of a value choice is asked for; returns the index of a candidate."""
+        raise MutatorError(f"{type(self).__name__} does not decide for value choices; define on_forward_value_choice")
 
     def enter_mutable_scope(self, scope: MutableScope) -> None:
         """Called before a scope's ``forward``."""

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from raynas.errors import ArchitectureError, MutatorError
 from raynas.mutators.base import BaseMutator, Forwarded
-from raynas.nn import InputChoice, LayerChoice, reduce_outputs
-from raynas.space import INPUT_CHOICE, Architecture, Domain
+from raynas.nn import InputChoice, LayerChoice, ValueChoice, reduce_outputs
+from raynas.space import CHOICE, INPUT_CHOICE, Architecture, Domain
 
 Tensors = Mapping[str, Tensor]
 
@@ -119,6 +119,9 @@ class Mutator(BaseMutator):
         decision = self._decided(mutable.key)
         return self._reduced(mutable, decision, [inputs[index] for index in decision.indices])
 
+    def on_forward_value_choice(self, mutable: ValueChoice) -> int:
+        return self._decided(mutable.key).indices[0]
+
     def _reduced(self, mutable: LayerChoice | InputChoice, decision: Decision, outputs: list[Any]) -> Forwarded:
         weights = [decision.tensor[index] for index in decision.indices] if decision.weighted else None
         mask = decision.tensor if not decision.weighted else decision.tensor != 0
@@ -141,4 +144,6 @@ def _read_decision(domain: Domain, tensor: Tensor) -> Decision:
     indices = tuple(index for index, value in enumerate(tensor.tolist()) if value)
     if not indices and domain.kind != INPUT_CHOICE:
         raise MutatorError(f"key {domain.key!r}: no candidate is selected; expected at least one")
+    if domain.kind == CHOICE and len(indices) > 1:
+        raise MutatorError(f"key {domain.key!r}: {len(indices)} values are selected; expected one, values cannot be mixed")
     return Decision(tensor, indices, weighted=tensor.dtype != torch.bool)

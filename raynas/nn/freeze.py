@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from raynas.errors import ModelError
-from raynas.nn.frozen import SelectedLayer, SelectInputs
+from raynas.nn.frozen import Constant
 from raynas.nn.generate import generate_search_space
-from raynas.nn.input_choice import InputChoice
-from raynas.nn.layer_choice import LayerChoice
+from raynas.nn.value import Chosen
+from raynas.nn.varying import Choices
 from raynas.nn.walk import Place, choice_places
 from raynas.space import Architecture
 
@@ -20,8 +18,9 @@ from raynas.space import Architecture
 def freeze(model: nn.Module, architecture: Mapping[str, Any]) -> nn.Module:
     """The plain module tree of one architecture: only what was chosen, its weights copied; ``model`` is left as it is.
 
-    A layer choice becomes the candidate chosen, under the layer choice's own name; an input choice becomes a
-    ``raynas.nn.frozen.SelectInputs``.
+    A layer choice becomes the candidate chosen, under the layer choice's own name. A layer of ``raynas.nn`` becomes torch's
+    layer of the size chosen, with the same names of weights. A ``Repeat`` keeps the blocks up to its depth, under their names.
+    An input choice, a cell and a value become one of the few modules of ``raynas.nn.frozen``.
 
     Args:
         model: a model with mutables, bound to a mutator or not.
@@ -47,35 +46,22 @@ def freeze(model: nn.Module, architecture: Mapping[str, Any]) -> nn.Module:
 def transplant(model: nn.Module, places: list[Place], architecture: Architecture, tensors: Mapping[str, Tensor]) -> nn.Module:
     """``freeze`` with weights from elsewhere, which are taken as they are and not copied.
 
-    The model is deep-copied with a memo that holds the frozen part for every mutable; so what was not chosen is never
-    touched, and a reference to a mutable from anywhere in the model leads to what became of it.
-
     Args:
         model: a model with mutables.
         places: its choices, ``choice_places(model)``.
         architecture: of the model's space.
         tensors: by names of the model's ``state_dict``; parameters among them come without gradient.
     """
-    memo: dict[int, Any] = {}
+    given: dict[int, Tensor] = {}
     for name, tensor in tensors.items():
         owner, _, leaf = name.rpartition(".")
         old = getattr(model.get_submodule(owner), leaf)
-        memo[id(old)] = nn.Parameter(tensor, requires_grad=False) if isinstance(old, nn.Parameter) else tensor
-    for place in reversed(places):  # children before parents
-        if place.key in architecture:
-            memo[id(place.mutable)] = _frozen(place, architecture[place.key].indices, memo)
-    plain: nn.Module = copy.deepcopy(model, memo)
+        given[id(old)] = nn.Parameter(tensor, requires_grad=False) if isinstance(old, nn.Parameter) else tensor
+    choices = Choices(architecture, {id(place.mutable): place.key for place in places}, given)
+    for place in places:
+        if isinstance(place.mutable, Chosen) and place.key in architecture:
+            value = place.mutable.possible()[architecture.indices[place.key][0]]
+            choices.decided[id(place.mutable)] = value
+            choices.replace(place.mutable, Constant(value))  # a module may hold it where no walk comes, in a list
+    plain: nn.Module = choices.copy(model)
     return plain
-
-
-def _frozen(place: Place, indices: tuple[int, ...], memo: dict[int, Any]) -> nn.Module:
-    choice = place.mutable
-    if isinstance(choice, InputChoice):
-        return SelectInputs(choice.names, indices, reduction=choice.reduction, return_mask=choice.return_mask)
-    if not isinstance(choice, LayerChoice):
-        raise ModelError(f"key {place.key!r}: a {type(choice).__name__} cannot be frozen")
-    layer: nn.Module = copy.deepcopy(choice.candidates[indices[0]], memo)
-    if choice.return_mask or choice.reduction == "none":
-        as_list = choice.reduction == "none"
-        return SelectedLayer(layer, indices[0], len(choice), as_list=as_list, return_mask=choice.return_mask)
-    return layer

@@ -17,7 +17,7 @@ class SelectInputs(nn.Module):
     Args:
         names: of all inputs, by which a mapping is read.
         indices: those that are picked.
-        reduction: see ``raynas.nn.ChoiceMutable``.
+        reduction: see ``raynas.nn.ReducingChoice``.
         return_mask: whether ``forward`` returns ``(output, mask)``.
     """
 
@@ -57,6 +57,37 @@ class SelectedLayer(nn.Module):
         output = self.layer(*args, **kwargs)
         output = [output] if self.as_list else output
         return (output, fixed_mask(self.num_candidates, (self.index,))) if self.return_mask else output
+
+
+class Constant(nn.Module):
+    """What a value of ``raynas.nn`` is once it is fixed. Called, it gives the value."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self) -> Any:
+        return self.value
+
+    def extra_repr(self) -> str:
+        return repr(self.value)
+
+
+class Repeated(nn.Module):
+    """What a ``Repeat`` is once its depth is fixed: blocks one after the other.
+
+    Args:
+        blocks: each takes what the one before it gives, and all further arguments.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        for block in self.blocks:
+            x = block(x, *args, **kwargs)
+        return x
 
 
 def fixed_mask(length: int, indices: Sequence[int]) -> Tensor:

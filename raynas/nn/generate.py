@@ -8,7 +8,7 @@ from torch import nn
 
 from raynas.errors import ModelError, SpaceError
 from raynas.nn.mutable import ChoiceMutable
-from raynas.nn.walk import Place, choice_places, merge_conditions
+from raynas.nn.walk import When, choice_places, merge_conditions
 from raynas.space import SearchSpace
 
 
@@ -35,21 +35,22 @@ def generate_search_space(model: nn.Module) -> SearchSpace:
             "put a raynas.nn.LayerChoice or InputChoice where it may vary"
         )
     document: dict[str, dict[str, Any]] = {}
+    uses: dict[str, list[When]] = {}
     for place in places:
-        _add(document, place)
+        assert isinstance(place.mutable, ChoiceMutable)
+        entry = place.mutable.to_domain()
+        known = document.setdefault(place.key, entry)
+        if known != entry:
+            expected, found = known["_value"], entry["_value"]
+            raise ModelError(f"key {place.key!r} is used twice with different candidates: {expected} and {found}")
+        uses.setdefault(place.key, []).extend(place.uses)
+        if any(place.key in when for when in place.uses):
+            raise ModelError(f"key {place.key!r} is used inside one of its own candidates; give one of the two another key")
+    for key, entry in document.items():
+        when = merge_conditions(key, uses[key])
+        if when:
+            entry["_when"] = when
     try:
         return SearchSpace(document)
     except SpaceError as error:
         raise ModelError(str(error)) from error
-
-
-def _add(document: dict[str, dict[str, Any]], place: Place) -> None:
-    assert isinstance(place.mutable, ChoiceMutable)
-    entry = place.mutable.to_domain() | ({"_when": place.when} if place.when else {})
-    known = document.setdefault(place.key, entry)
-    if {**known, "_when": None} != {**entry, "_when": None}:
-        found, expected = entry["_value"], known["_value"]
-        raise ModelError(f"key {place.key!r} is used twice with different candidates: {expected} and {found}")
-    merged = merge_conditions(place.key, known.get("_when", {}), place.when)
-    if merged:
-        known["_when"] = merged

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from raynas.errors import ModelError
-from raynas.nn.mutable import ChoiceMutable
+from raynas.nn.frozen import SelectInputs
+from raynas.nn.mutable import ReducingChoice
 from raynas.nn.reduction import Reduction
+from raynas.nn.varying import Choices
 from raynas.space import INPUT_CHOICE
 
 
-class InputChoice(ChoiceMutable):
+class InputChoice(ReducingChoice):
     """Picks ``n_chosen`` of several inputs and reduces them to one.
 
     Args:
         n_candidates: how many inputs there are; may be left out where ``choose_from`` is given.
         choose_from: a name for each input, usually the key of the mutable that makes it; ``NO_KEY`` for one without.
         n_chosen: how many are picked; ``None``: any number, none included (``forward`` then gives ``None``).
-        reduction: what becomes of the inputs picked, see ``ChoiceMutable``.
+        reduction: what becomes of the inputs picked, see ``ReducingChoice``.
         return_mask: whether ``forward`` returns ``(output, mask)``.
         key: given by hand, input choices with one key share one choice; ``None``: the path in the model.
 
@@ -75,6 +79,9 @@ class InputChoice(ChoiceMutable):
         if len(inputs) != self.n_candidates:
             raise ModelError(f"InputChoice {self.key!r}: found {len(inputs)} inputs; expected {self.n_candidates}")
         return list(inputs)
+
+    def to_plain(self, choices: Choices) -> nn.Module:
+        return SelectInputs(self.names, choices.indices(self), reduction=self.reduction, return_mask=self.return_mask)
 
     def forward(self, inputs: Sequence[Any] | Mapping[str, Any]) -> Any:
         output, mask = self.mutator.on_forward_input_choice(self, self.order_inputs(inputs))

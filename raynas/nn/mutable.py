@@ -8,6 +8,7 @@ from torch import nn
 
 from raynas.errors import ModelError, MutatorError
 from raynas.nn.reduction import REDUCTIONS, Reduction
+from raynas.nn.varying import Varying
 
 
 class Mutable(nn.Module):
@@ -57,8 +58,16 @@ class Mutable(nn.Module):
         return {**self.__dict__, "_bound": None}  # a copy is unbound
 
 
-class ChoiceMutable(Mutable):
-    """A mutable that makes a choice: it is a key of the search space.
+class ChoiceMutable(Mutable, Varying):
+    """A mutable that makes a choice: it is a key of the search space."""
+
+    def to_domain(self) -> dict[str, Any]:
+        """This mutable's entry of the search space document, without conditions."""
+        raise TypeError(f"{type(self).__name__} does not say what it can choose; define to_domain")
+
+
+class ReducingChoice(ChoiceMutable):
+    """A choice between outputs, of which several may be chosen.
 
     Args:
         reduction: what becomes of several outputs: ``"sum"``, ``"mean"``, ``"concat"`` along dimension 1, or ``"none"``
@@ -73,7 +82,3 @@ class ChoiceMutable(Mutable):
             raise ModelError(f"reduction {reduction!r} does not exist; expected one of {', '.join(REDUCTIONS)}")
         self.reduction: Reduction = reduction
         self.return_mask = return_mask
-
-    def to_domain(self) -> dict[str, Any]:
-        """This mutable's entry of the search space document, without conditions."""
-        raise TypeError(f"{type(self).__name__} does not say what it can choose; define to_domain")

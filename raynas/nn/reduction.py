@@ -18,7 +18,7 @@ def reduce_outputs(outputs: Sequence[Any], reduction: Reduction, weights: Sequen
     Args:
         outputs: tensors of one shape (of one shape but for dimension 1 with ``"concat"``); anything if there is only one
             and no weights.
-        reduction: see ``ChoiceMutable``.
+        reduction: see ``ReducingChoice``.
         weights: a scalar for each output, multiplied before reducing; ``None`` leaves them as they are.
 
     Returns:

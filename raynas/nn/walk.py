@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from raynas.errors import ModelError
-from raynas.nn.layer_choice import LayerChoice
+from raynas.nn.layers.base import SlicedLayer
 from raynas.nn.mutable import ChoiceMutable, Mutable
+from raynas.nn.varying import Varying
 
 WRAPPERS = ("module", "_orig_mod")  # segments that DistributedDataParallel and torch.compile put into paths
 When = dict[str, list[int]]
-Owner = tuple[str, int]  # a layer choice's key, the index of a candidate
+Owner = tuple[str, tuple[int, ...]]  # a key, and the indices at which it makes use of a weight
 
 
 @dataclass
@@ -21,30 +23,29 @@ class Place:
     """A mutable in the model.
 
     Attributes:
-        key: the one given by hand, else its path.
-        path: its first path in ``named_modules()``, wrappers included.
+        key: the one given by hand, else its path without wrappers; for an argument of a layer ``<layer>.<argument>``.
+        path: its first path in ``named_modules()``.
         mutable: the module.
-        when: the candidates that it lies inside: layer choice's key to indices; several where candidates share it.
+        uses: the conditions under which it is used: for every choice that it lies inside, key to indices.
     """
 
     key: str
     path: str
     mutable: Mutable
-    when: When = field(default_factory=dict)
+    uses: list[When] = field(default_factory=list)
 
 
 def find_mutables(model: nn.Module) -> list[Place]:
     """Every mutable of the model, scopes included, parents before children, in the order of ``named_modules()``.
 
     Raises:
-        ModelError: an automatic key equals one given by hand, the model itself is a mutable without a key, or one mutable
-            is used under conditions that cannot be merged.
+        ModelError: an automatic key equals one given by hand, or the model itself is a mutable without a key.
     """
     by_module: dict[int, Place] = {}
-    for place in _Walk().visit(model, "", {}):
+    for place in _Walk().visit(model, "", "", {}):
         known = by_module.setdefault(id(place.mutable), place)
-        if isinstance(place.mutable, ChoiceMutable):
-            known.when = merge_conditions(place.key, known.when, place.when)
+        if known is not place:
+            known.uses += place.uses
     places = list(by_module.values())
     given = {place.mutable.given_key for place in places if place.mutable.given_key is not None}
     automatic: dict[str, str] = {}
@@ -66,20 +67,20 @@ def choice_places(model: nn.Module) -> list[Place]:
 
 
 def state_owners(model: nn.Module) -> dict[str, Owner | None]:
-    """For every name of ``state_dict``, the innermost candidate that it belongs to; ``None``: outside all choices.
+    """For every name of ``state_dict``, the innermost choice that it hangs on; ``None``: outside all choices.
 
     A tensor that two candidates share lies outside all choices.
     """
     keys = {id(place.mutable): place.key for place in find_mutables(model)}
-    candidates: dict[str, Owner] = {}
+    guarded: dict[str, Owner] = {}
     for path, module in model.named_modules(remove_duplicate=False):  # a shared module's weights have all of its names
-        if isinstance(module, LayerChoice):
-            for index in range(len(module)):
-                candidates[f"{path}.candidates.{index}".lstrip(".")] = (keys[id(module)], index)
+        if isinstance(module, Varying):
+            for child, mutable, indices in module.guards():
+                guarded[_join(path, child)] = (keys[id(mutable)], indices)
     owners: dict[str, Owner | None] = {}
     by_storage: dict[int, list[str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        owners[name] = _innermost(name, candidates)
+        owners[name] = _innermost(name, guarded)
         by_storage.setdefault(id(tensor), []).append(name)
     for names in by_storage.values():
         if len({owners[name] for name in names}) > 1:
@@ -87,45 +88,96 @@ def state_owners(model: nn.Module) -> dict[str, Owner | None]:
     return owners
 
 
-def merge_conditions(key: str, one: When, other: When) -> When:
-    """The conditions of a key that is used twice, which may differ in the indices of one parent.
+def merge_conditions(key: str, uses: list[When]) -> When:
+    """The condition of a key that is used in several places: that one of their conditions holds.
+
+    Conditions that differ in the indices of one parent are merged; one that follows from another says nothing new.
 
     Raises:
         ModelError: they differ in more.
     """
+    left = list(uses)
+    while (pair := _find_pair(left)) is not None:
+        one, other, merged = pair
+        left = [merged, *(use for position, use in enumerate(left) if position not in (one, other))]
+    if len(left) > 1:
+        raise ModelError(
+            f"key {key!r} is used under conditions that have nothing to do with each other: {left[0]} and {left[1]}; "
+            "give one of the mutables another key, or use this one outside of both choices too"
+        )
+    return left[0]
+
+
+def _find_pair(uses: list[When]) -> tuple[int, int, When] | None:
+    for one, other in itertools.combinations(range(len(uses)), 2):
+        merged = _either(uses[one], uses[other])
+        if merged is not None:
+            return one, other, merged
+    return None
+
+
+def _either(one: When, other: When) -> When | None:
+    if _follows(one, other):
+        return other
+    if _follows(other, one):
+        return one
     differing = [parent for parent in one if other.get(parent) != one[parent]]
     if set(one) != set(other) or len(differing) > 1:
-        raise ModelError(f"key {key!r} is used twice under different conditions: {one} and {other}; give one its own key")
+        return None
     return {parent: sorted({*one[parent], *other[parent]}) for parent in one}
 
 
-def _innermost(name: str, candidates: dict[str, Owner]) -> Owner | None:
+def _follows(strict: When, lenient: When) -> bool:
+    """Whether ``lenient`` holds wherever ``strict`` does."""
+    return all(parent in strict and set(strict[parent]) <= set(at) for parent, at in lenient.items())
+
+
+def _innermost(name: str, guarded: dict[str, Owner]) -> Owner | None:
     prefix = name
     while "." in prefix:
         prefix = prefix.rpartition(".")[0]
-        if prefix in candidates:
-            return candidates[prefix]
+        if prefix in guarded:
+            return guarded[prefix]
     return None
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 @dataclass
 class _Walk:
-    """One walk over a model. A module that is used twice is visited once for each set of conditions, under its first key."""
+    """One walk over a model. A module that is used twice is visited once for each set of conditions, under its first key.
+
+    Attributes:
+        keys: of the mutables seen, by ``id``.
+        seen: the visits, by ``id`` and conditions.
+        guards: paths of modules that hang on a choice, with its key and indices.
+    """
 
     keys: dict[int, str] = field(default_factory=dict)
     seen: set[tuple[int, str]] = field(default_factory=set)
+    guards: dict[str, tuple[str, list[int]]] = field(default_factory=dict)
 
-    def visit(self, module: nn.Module, path: str, when: When) -> Iterator[Place]:
+    def visit(self, module: nn.Module, path: str, name: str, when: When) -> Iterator[Place]:
+        """Yield the mutables at and below ``path``; ``name`` is the path as keys have it."""
+        if path in self.guards:
+            guard, at = self.guards[path]
+            when = {**when, guard: at}
         if (id(module), str(when)) in self.seen:
             return
         self.seen.add((id(module), str(when)))
         if isinstance(module, Mutable):
-            segments = [segment for segment in path.split(".") if segment not in WRAPPERS]
-            key = self.keys.setdefault(id(module), ".".join(segments) if module.given_key is None else module.given_key)
-            yield Place(key, path, module, when)
-        for name, child in module.named_children():
-            if isinstance(module, LayerChoice) and child is module.candidates:
-                for index, candidate in enumerate(child):
-                    yield from self.visit(candidate, f"{path}.candidates.{index}".lstrip("."), {**when, key: [index]})
-            else:
-                yield from self.visit(child, f"{path}.{name}".lstrip("."), when)
+            key = self.keys.setdefault(id(module), name if module.given_key is None else module.given_key)
+            yield Place(key, path, module, [when])
+        children = [(child_name, child) for child_name, child in module._modules.items() if child is not None]
+        if isinstance(module, Varying):
+            # What decides comes first: its key must be known when the modules that hang on it are reached.
+            for child_path, mutable, indices in module.guards():
+                if mutable is not module and id(mutable) not in self.keys:
+                    where = next(child_name for child_name, child in children if child is mutable)
+                    yield from self.visit(mutable, _join(path, where), _join(name, where), when)
+                self.guards[_join(path, child_path)] = (self.keys[id(mutable)], list(indices))
+        for child_name, child in children:
+            silent = child_name in WRAPPERS or (isinstance(module, SlicedLayer) and child is module.arguments)
+            yield from self.visit(child, _join(path, child_name), name if silent else _join(name, child_name), when)

@@ -149,5 +149,5 @@ class Registry:
 def _is_on_path(shard: Shard, architecture: Architecture) -> bool:
     if shard.owner is None:
         return True
-    key, index = shard.owner
-    return key in architecture and index in architecture.indices[key]
+    key, indices = shard.owner
+    return key in architecture and not set(indices).isdisjoint(architecture.indices[key])

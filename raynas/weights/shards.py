@@ -46,7 +46,7 @@ class Shard:
     """A block and what is in it.
 
     Attributes:
-        owner: the layer choice's key and the candidate's index; ``None`` for what lies outside all choices.
+        owner: a key and the indices at which the block is used; ``None`` for what lies outside all choices.
         digest: 32 hexadecimal digits of SHA-256 over the block.
         num_bytes: the length of the block.
         tensors: the tensors in it.
@@ -74,7 +74,7 @@ class Manifest:
         """As JSON."""
         shards = [
             {
-                "owner": list(shard.owner) if shard.owner else None,
+                "owner": [shard.owner[0], list(shard.owner[1])] if shard.owner else None,
                 "digest": shard.digest,
                 "num_bytes": shard.num_bytes,
                 "tensors": [{**vars(entry), "shape": list(entry.shape)} for entry in shard.tensors],
@@ -89,7 +89,7 @@ class Manifest:
         try:
             shards = []
             for entry in document["shards"]:
-                owner = (str(entry["owner"][0]), int(entry["owner"][1])) if entry["owner"] else None
+                owner = (str(entry["owner"][0]), tuple(map(int, entry["owner"][1]))) if entry["owner"] else None
                 tensors = tuple(TensorEntry(**{**fields, "shape": tuple(fields["shape"])}) for fields in entry["tensors"])
                 shards.append(Shard(owner, str(entry["digest"]), int(entry["num_bytes"]), tensors))
             return cls(int(document["version"]), tuple(shards))

@@ -165,7 +165,7 @@ def test_a_mutable_of_another_kind_is_named() -> None:
         def to_domain(self) -> dict[str, Any]:
             return {"_type": "choice", "_value": [1, 2]}
 
-    with pytest.raises(ModelError, match="'width': a Other cannot be frozen"):
+    with pytest.raises(ModelError, match="a Other cannot be frozen"):
         freeze(nn.Sequential(Other(key="width")), {"width": 2})
 
 

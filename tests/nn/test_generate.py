@@ -67,9 +67,15 @@ def test_equal_keys_with_another_number_of_inputs_are_refused() -> None:
         generate_search_space(net)
 
 
-def test_equal_keys_inside_and_outside_of_a_candidate_are_refused() -> None:
-    with pytest.raises(ModelError, match="'op' is used twice under different conditions"):
-        generate_search_space(nn.Sequential(two("op"), LayerChoice([two("op"), nn.Identity()], key="outer")))
+def test_equal_keys_inside_and_outside_of_a_candidate_are_always_active() -> None:
+    space = generate_search_space(nn.Sequential(two("op"), LayerChoice([two("op"), nn.Identity()], key="outer")))
+    assert {key: dict(domain.when) for key, domain in space.items()} == {"op": {}, "outer": {}}
+
+
+def test_equal_keys_under_unrelated_conditions_are_refused() -> None:
+    net = nn.Sequential(*(LayerChoice([two("op"), nn.Identity()], key=key) for key in ("left", "right")))
+    with pytest.raises(ModelError, match="'op' is used under conditions that have nothing to do with each other"):
+        generate_search_space(net)
 
 
 def test_a_choice_inside_a_candidate_of_its_own_key_is_refused() -> None:

@@ -1,12 +1,25 @@
 """The walk: keys, conditions, and to whom each weight belongs."""
 
+import copy
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from raynas.errors import ModelError
 from raynas.mutators import RandomMutator
-from raynas.nn import InputChoice, LayerChoice, MutableScope, choice_places, find_mutables, generate_search_space, state_owners
+from raynas.nn import (
+    InputChoice,
+    LayerChoice,
+    MutableScope,
+    choice_places,
+    find_mutables,
+    freeze,
+    generate_search_space,
+    state_owners,
+)
+from raynas.nn.walk import merge_conditions
 
 
 def two(key: str | None = None) -> LayerChoice:
@@ -53,11 +66,11 @@ def test_order_is_that_of_named_modules_scopes_included() -> None:
 
 
 def test_nesting_gives_conditions_that_name_every_ancestor(nested: nn.Module) -> None:
-    conditions = {place.key: place.when for place in find_mutables(nested)}
+    conditions = {place.key: place.uses for place in find_mutables(nested)}
     assert conditions == {
-        "op": {},
-        "op.candidates.0.1": {"op": [0]},
-        "deep": {"op": [0], "op.candidates.0.1": [1]},
+        "op": [{}],
+        "op.candidates.0.1": [{"op": [0]}],
+        "deep": [{"op": [0], "op.candidates.0.1": [1]}],
     }
 
 
@@ -78,7 +91,7 @@ def test_a_model_that_is_itself_a_mutable_needs_a_key() -> None:
     with pytest.raises(ModelError, match="the model itself is a LayerChoice; give it a key"):
         find_mutables(two())
     assert keys(two("op")) == ["op"]
-    assert state_owners(two("op")) == {"candidates.0.weight": ("op", 0), "candidates.0.bias": ("op", 0)}
+    assert state_owners(two("op")) == {"candidates.0.weight": ("op", (0,)), "candidates.0.bias": ("op", (0,))}
 
 
 def test_a_module_under_two_names_is_found_once_under_the_first() -> None:
@@ -95,10 +108,10 @@ def test_a_block_that_candidates_share_is_active_in_each_of_them() -> None:
     block = nn.Sequential(LayerChoice([two("deep"), nn.Identity()]))
     net = nn.Sequential(LayerChoice([Pair(block, nn.ReLU()), nn.Identity(), Pair(nn.Tanh(), block)], key="outer"))
     inner = "0.candidates.0.first.0"
-    assert {place.key: place.when for place in find_mutables(net)} == {
+    assert {key: domain.when for key, domain in generate_search_space(net).items()} == {
         "outer": {},
-        inner: {"outer": [0, 2]},
-        "deep": {"outer": [0, 2], inner: [0]},
+        inner: {"outer": (0, 2)},
+        "deep": {"outer": (0, 2), inner: (0,)},
     }
     mutator = RandomMutator(net)
     for architecture in mutator.space.enumerate():  # 2 * (2 + 1) + 1 of them
@@ -107,18 +120,48 @@ def test_a_block_that_candidates_share_is_active_in_each_of_them() -> None:
     assert mutator.space.size == 7
 
 
-def test_a_mutable_inside_and_outside_of_a_candidate_is_refused() -> None:
+def test_a_mutable_inside_and_outside_of_a_candidate_is_always_active() -> None:
     inner = two("inner")
-    with pytest.raises(ModelError, match="'inner' is used twice under different conditions"):
-        generate_search_space(Pair(LayerChoice([inner, nn.Identity()], key="outer"), inner))
+    net = Pair(LayerChoice([inner, nn.Identity()], key="outer"), inner)
+    assert {key: dict(domain.when) for key, domain in generate_search_space(net).items()} == {"outer": {}, "inner": {}}
+    x = torch.randn(2, 4)
+    for architecture in generate_search_space(net).enumerate():
+        plain = freeze(net, architecture)
+        RandomMutator(fresh := copy.deepcopy(net)).apply_architecture(architecture)
+        assert torch.equal(plain(x), fresh(x))
+
+
+@pytest.mark.parametrize(
+    ("uses", "expected"),
+    [
+        ([{}, {"a": [0]}], {}),
+        ([{"a": [0]}, {"b": [1]}, {}], {}),
+        ([{"a": [0]}, {"a": [2]}, {"a": [1]}], {"a": [0, 1, 2]}),
+        ([{"a": [0], "b": [0]}, {"a": [0]}], {"a": [0]}),
+        ([{"a": [0], "b": [0]}, {"a": [0], "b": [1]}], {"a": [0], "b": [0, 1]}),
+        ([{"a": [0, 1]}, {"a": [1], "b": [1]}, {"a": [2]}], {"a": [0, 1, 2]}),
+        ([{"a": [i], "b": [j]} for i in (0, 1) for j in (0, 1)], {"a": [0, 1], "b": [0, 1]}),
+        ([{"a": [0]}, {"b": [1]}], None),
+        ([{"a": [0], "b": [0]}, {"a": [1], "b": [1]}], None),
+    ],
+)
+def test_a_key_is_active_wherever_one_of_its_uses_is(
+    uses: list[dict[str, list[int]]], expected: dict[str, list[int]] | None
+) -> None:
+    for order in itertools.permutations(uses):
+        if expected is None:
+            with pytest.raises(ModelError, match="'k' is used under conditions that have nothing to do with each other"):
+                merge_conditions("k", list(order))
+        else:
+            assert merge_conditions("k", list(order)) == expected
 
 
 def test_the_owner_of_a_weight_is_the_innermost_candidate(nested: nn.Module) -> None:
     owners = {name.removesuffix(".weight"): owner for name, owner in state_owners(nested).items() if name.endswith("weight")}
     assert owners == {
-        "op.candidates.0.0": ("op", 0),
-        "op.candidates.0.1.candidates.0": ("op.candidates.0.1", 0),
-        "op.candidates.0.1.candidates.1.candidates.1": ("deep", 1),
+        "op.candidates.0.0": ("op", (0,)),
+        "op.candidates.0.1.candidates.0": ("op.candidates.0.1", (0,)),
+        "op.candidates.0.1.candidates.1.candidates.1": ("deep", (1,)),
         "head": None,
     }
     assert set(state_owners(nested)) == set(nested.state_dict())
@@ -126,7 +169,7 @@ def test_the_owner_of_a_weight_is_the_innermost_candidate(nested: nn.Module) -> 
 
 def test_a_choice_under_two_names_owns_its_weights_under_both() -> None:
     choice = two("op")
-    assert set(state_owners(Pair(choice, choice)).values()) == {("op", 0)}
+    assert set(state_owners(Pair(choice, choice)).values()) == {("op", (0,))}
 
 
 def test_a_tensor_that_two_candidates_share_lies_outside() -> None:
@@ -134,7 +177,7 @@ def test_a_tensor_that_two_candidates_share_lies_outside() -> None:
     net[0].candidates[1].weight = net[0].candidates[0].weight
     assert state_owners(net) == {
         "0.candidates.0.weight": None,
-        "0.candidates.0.bias": ("op", 0),
+        "0.candidates.0.bias": ("op", (0,)),
         "0.candidates.1.weight": None,
-        "0.candidates.1.bias": ("op", 1),
+        "0.candidates.1.bias": ("op", (1,)),
     }

@@ -29,7 +29,7 @@ def test_every_name_of_the_state_dict_is_in_the_shard_of_its_owner(request: pyte
 
 def test_owners_are_innermost_candidates_with_weights(supernet: nn.Module) -> None:
     owners = [shard.owner for shard, _ in make_shards(supernet)]
-    assert sorted(owners, key=str) == [("inner", 0), ("inner", 1), ("outer", 0), ("outer", 1), None]
+    assert sorted(owners, key=str) == [("inner", (0,)), ("inner", (1,)), ("outer", (0,)), ("outer", (1,)), None]
 
 
 def test_places_are_aligned_and_do_not_overlap(every_kind: nn.Module) -> None:
