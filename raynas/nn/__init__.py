@@ -1,5 +1,6 @@
 """What a model declares: the mutables, and what can be made of a model that has them. No Ray."""
 
+from raynas.nn.cell import Cell
 from raynas.nn.freeze import freeze, transplant
 from raynas.nn.generate import generate_search_space
 from raynas.nn.input_choice import InputChoice
@@ -29,6 +30,7 @@ from raynas.nn.walk import Owner, Place, choice_places, find_mutables, state_own
 __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
+    "Cell",
     "ChoiceMutable",
     "Choices",
     "Conv1d",

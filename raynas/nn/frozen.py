@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,32 @@ class Repeated(nn.Module):
         for block in self.blocks:
             x = block(x, *args, **kwargs)
         return x
+
+
+class WiredCell(nn.Module):
+    """What a ``Cell`` is once it is fixed.
+
+    Args:
+        nodes: for each the numbers of the states that it reads (inputs of the cell first, then nodes), and an operator for
+            each.
+        merged: the numbers of the states that are concatenated along dimension 1.
+    """
+
+    def __init__(self, nodes: Sequence[tuple[Sequence[int], Sequence[nn.Module]]], merged: Sequence[int]) -> None:
+        super().__init__()
+        self.sources = tuple(tuple(sources) for sources, _ in nodes)
+        self.nodes = nn.ModuleList(nn.ModuleList(ops) for _, ops in nodes)
+        self.merged = tuple(merged)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        states = list(inputs[0] if len(inputs) == 1 and isinstance(inputs[0], list | tuple) else inputs)
+        for sources, ops in zip(self.sources, cast(Iterable[nn.ModuleList], self.nodes), strict=True):
+            outputs = [op(states[source]) for op, source in zip(ops, sources, strict=True)]
+            states.append(sum(outputs[1:], start=outputs[0]))
+        return torch.cat([states[index] for index in self.merged], dim=1)
+
+    def extra_repr(self) -> str:
+        return f"sources={self.sources}, merged={self.merged}"
 
 
 def fixed_mask(length: int, indices: Sequence[int]) -> Tensor:

@@ -105,6 +105,8 @@ class LayerChoice(ReducingChoice):
             MutatorError: a mutator is bound, whose search space holds the candidate.
         """
         gone = set(self._span(at) if isinstance(at, slice) else [self._position(at)])
+        if not gone:
+            return
         names = [name for index, name in enumerate(self.names) if index not in gone]
         if not names:
             raise ModelError(f"{self._title()}: none of {', '.join(self.names)} would be left; expected at least one candidate")

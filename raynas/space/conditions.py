@@ -8,11 +8,13 @@ sampling, numbering and enumeration are linear in the number of keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from raynas.errors import SpaceError
 from raynas.space.domain import INPUT_CHOICE, Domain, Indices
+from raynas.space.generator import below
+from raynas.space.messages import brief
 
 Ways = dict[str, Indices]
 
@@ -39,38 +41,47 @@ class Forest:
             self._count(key)
 
     def _hang(self, key: str) -> None:
-        domain = self._domains[key]
-        for ancestor, indices in domain.when.items():
-            parent = self._domains.get(ancestor)
-            if parent is None or ancestor == key:
-                raise SpaceError(f"key {key!r}: _when names {ancestor!r}, which is not another key of the space")
-            if parent.kind == INPUT_CHOICE:
-                raise SpaceError(f"key {key!r}: _when names the input choice {ancestor!r}; only a pick of one can be a parent")
-            last = len(parent.candidates) - 1
-            if indices[0] < 0 or indices[-1] > last:
-                raise SpaceError(f"key {key!r}: _when[{ancestor!r}] is {list(indices)}; expected 0 to {last}")
-        nearest = max(domain.when, key=lambda ancestor: len(self._domains[ancestor].when))
-        above = {ancestor: at for ancestor, at in domain.when.items() if ancestor != nearest}
-        if above != dict(self._domains[nearest].when):
+        when = self._domains[key].when
+        for ancestor, indices in when.items():
+            self._check_ancestor(key, ancestor, indices)
+        nearest = max(when, key=lambda ancestor: len(self._domains[ancestor].when))
+        above = {ancestor: at for ancestor, at in when.items() if ancestor != nearest}
+        if above != self._domains[nearest].when:
             raise SpaceError(
                 f"key {key!r}: _when must repeat the conditions of its parent {nearest!r} and add one on it; "
-                f"found {above}, expected {dict(self._domains[nearest].when)}"
+                f"found {brief(above)}, expected {brief(dict(self._domains[nearest].when))}"
             )
-        at = self._children.setdefault(nearest, [[] for _ in self._domains[nearest].candidates])
-        for index in domain.when[nearest]:
-            at[index].append(key)
+        if nearest not in self._children:
+            self._children[nearest] = [[] for _ in self._domains[nearest].candidates]
+        children = self._children[nearest]
+        for index in when[nearest]:
+            children[index].append(key)
+
+    def _check_ancestor(self, key: str, ancestor: str, indices: Indices) -> None:
+        parent = self._domains.get(ancestor)
+        if parent is None or ancestor == key:
+            raise SpaceError(f"key {key!r}: _when names {ancestor!r}, which is not another key of the space")
+        if parent.kind == INPUT_CHOICE:
+            raise SpaceError(f"key {key!r}: _when names the input choice {ancestor!r}; only a pick of one can be a parent")
+        last = len(parent.candidates) - 1
+        if indices[0] < 0 or indices[-1] > last:
+            raise SpaceError(f"key {key!r}: _when[{ancestor!r}] is {brief(list(indices))}; expected 0 to {last}")
 
     def _count(self, key: str) -> None:
-        below = self._children.get(key)
-        if below is None:
+        below_key = self._children.get(key)
+        if below_key is None:
             self._ways[key] = self._domains[key].num_options
         else:
-            self._ways_at[key] = [math.prod(self._ways[child] for child in children) for children in below]
+            self._ways_at[key] = [product([self._ways[child] for child in children]) for children in below_key]
             self._ways[key] = sum(self._ways_at[key])
 
     def ways(self, key: str) -> int:
         """How many ways there are to choose for ``key`` and all below it, given that it is active."""
         return self._ways[key]
+
+    def is_parent(self, key: str) -> bool:
+        """Whether what ``key`` picks decides which other keys are active."""
+        return key in self._children
 
     def children(self, key: str, indices: Indices) -> list[str]:
         """The keys that become active when ``key`` picks ``indices``."""
@@ -85,10 +96,7 @@ class Forest:
             if key not in self._children:
                 into[key] = self._domains[key].option(number)
                 continue
-            index = 0
-            while number >= self._ways_at[key][index]:
-                number -= self._ways_at[key][index]
-                index += 1
+            index, number = self._pick(key, number)
             into[key] = (index,)
             for child in self._children[key][index]:
                 number, rest = divmod(number, self._ways[child])
@@ -96,9 +104,28 @@ class Forest:
 
     def sample(self, key: str, rng: Random, into: Ways) -> None:
         """Write a way of ``key`` and all below it into ``into``, each way with the same probability."""
-        self.unrank(key, below(rng, self._ways[key]), into)
+        stack = [key]
+        while stack:  # one draw for each key: dividing one huge number by the ways of each is quadratic
+            key = stack.pop()
+            number = below(rng, self._ways[key])
+            if key not in self._children:
+                into[key] = self._domains[key].option(number)
+                continue
+            index, _ = self._pick(key, number)
+            into[key] = (index,)
+            stack += self._children[key][index]
+
+    def _pick(self, key: str, number: int) -> tuple[int, int]:
+        """Which candidate of ``key`` way ``number`` picks, and the number that is left for the keys below."""
+        for index, ways in enumerate(self._ways_at[key]):
+            if number < ways:
+                return index, number
+            number -= ways
+        raise AssertionError(f"key {key!r} has no way of that number")
 
 
-def below(rng: Random, n: int) -> int:
-    """A uniform integer in [0, n), with one float where that is exact enough (n < 2**32): 4 times faster."""
-    return int(rng.random() * n) if n < 1 << 32 else rng.randrange(n)
+def product(factors: Sequence[int]) -> int:
+    """The product, in halves: multiplying thousands of huge integers one by one would be quadratic."""
+    if len(factors) < 100:
+        return math.prod(factors)
+    return product(factors[: len(factors) // 2]) * product(factors[len(factors) // 2 :])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -11,12 +11,16 @@ from typing import Any
 
 from raynas.errors import ArchitectureError, SpaceError
 from raynas.space.architecture import Architecture
-from raynas.space.conditions import Forest, below
+from raynas.space.conditions import Forest, product
+from raynas.space.difference import SpaceDifference, difference
 from raynas.space.document import parse_document, write_document
-from raynas.space.domain import INPUT_CHOICE, Domain, Indices
+from raynas.space.domain import Domain, Indices
+from raynas.space.encoding import Encoding
+from raynas.space.generator import below
+from raynas.space.immutable import Immutable, put
 
 
-class SearchSpace(Mapping[str, Domain]):
+class SearchSpace(Immutable, Mapping[str, Domain]):
     """What can vary: an immutable Mapping from key to ``Domain``.
 
     Args:
@@ -33,6 +37,11 @@ class SearchSpace(Mapping[str, Domain]):
         (16, 24, 32)
     """
 
+    _domains: dict[str, Domain]
+    _forest: Forest
+    _position: dict[str, int]
+    _flat: bool
+
     def __init__(self, document: Mapping[str, Any]) -> None:
         if not isinstance(document, Mapping):
             raise SpaceError(f"a search space is made from a mapping; found {type(document).__name__}")
@@ -40,10 +49,12 @@ class SearchSpace(Mapping[str, Domain]):
             raise SpaceError("the search space has no keys; a model needs at least one mutable to search")
         for key in document:
             _check_key(key)
-        self._domains = {key: Domain(key, entry) for key, entry in document.items()}
-        self._forest = Forest(self._domains)
-        self._position = {key: i for i, key in enumerate(self._domains)}
-        self._flat = len(self._forest.roots) == len(self._domains)
+        domains = {key: Domain(key, entry) for key, entry in document.items()}
+        forest = Forest(domains)
+        put(self, "_domains", domains)
+        put(self, "_forest", forest)
+        put(self, "_position", {key: i for i, key in enumerate(domains)})
+        put(self, "_flat", len(forest.roots) == len(domains))
 
     def __getitem__(self, key: str) -> Domain:
         return self._domains[key]
@@ -54,8 +65,25 @@ class SearchSpace(Mapping[str, Domain]):
     def __len__(self) -> int:
         return len(self._domains)
 
+    # What Mapping brings calls __getitem__ for each key; these are the dict's own, many times faster.
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._domains
+
+    def keys(self) -> KeysView[str]:
+        """The keys, in the order of the document."""
+        return self._domains.keys()
+
+    def values(self) -> ValuesView[Domain]:
+        """The domains, in the order of the document."""
+        return self._domains.values()
+
+    def items(self) -> ItemsView[str, Domain]:
+        """The keys and their domains, in the order of the document."""
+        return self._domains.items()
+
     def __hash__(self) -> int:
-        return hash(tuple(self._domains))
+        return hash(frozenset(self._domains))
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == (other.to_dict() if isinstance(other, SearchSpace) else other)
@@ -95,17 +123,46 @@ class SearchSpace(Mapping[str, Domain]):
     @cached_property
     def size(self) -> int:
         """How many architectures there are, exactly."""
-        factors = [self._forest.ways(key) for key in self._forest.roots]
-        while len(factors) > 1:  # a balanced product: linear multiplication of huge integers would be quadratic
-            factors = [a * b for a, b in zip(factors[::2], [*factors[1::2], 1], strict=False)]
-        return factors[0]
+        return product([self._forest.ways(key) for key in self._forest.roots])
+
+    @property
+    def encoding_names(self) -> tuple[str, ...]:
+        """What each entry of ``encode`` says, such as ``"conv1=conv3x3"``.
+
+        Where candidates of one key have one name, the index follows: ``"conv1=skip[2]"``.
+        """
+        return self._encoding.names
+
+    def diff(self, other: SearchSpace) -> SpaceDifference:
+        """What makes ``other`` another space than this one; falsy exactly where the two are equal.
+
+        Args:
+            other: the space to compare with; what only it has counts as added.
+
+        Example:
+            >>> before = SearchSpace({"width": {"_type": "choice", "_value": [16, 24]}})
+            >>> after = SearchSpace({"width": {"_type": "choice", "_value": [16, 32]}})
+            >>> print(before.diff(after))
+            key 'width': candidates 24 removed, 32 added
+            >>> bool(before.diff(before))
+            False
+        """
+        return difference(self, other)
 
     def validate(self, architecture: Mapping[str, Any]) -> Architecture:
         """Read an architecture of this space. Raises ``ArchitectureError`` naming the key that is wrong."""
         return Architecture.from_dict(self, architecture)
 
     def contains(self, architecture: Mapping[str, Any]) -> bool:
-        """Whether ``validate`` accepts it."""
+        """Whether ``validate`` accepts it: an architecture of this or of another space, or a plain mapping.
+
+        (``in`` is about keys: a space is a Mapping from key to ``Domain``.)
+
+        Example:
+            >>> space = SearchSpace({"width": {"_type": "choice", "_value": [16, 24, 32]}})
+            >>> space.contains({"width": 24}), space.contains({"width": 25}), "width" in space
+            (True, False, True)
+        """
         try:
             self.validate(architecture)
         except ArchitectureError:
@@ -114,7 +171,34 @@ class SearchSpace(Mapping[str, Domain]):
 
     def is_active(self, key: str, choices: Mapping[str, Indices]) -> bool:
         """Whether ``key`` is active under ``choices`` (key to indices)."""
-        return all(parent in choices and choices[parent][0] in at for parent, at in self._domains[key].when.items())
+        for parent, at in self._domains[key].when.items():
+            picked = choices.get(parent)
+            if picked is None or picked[0] not in at:
+                return False
+        return True
+
+    def encode(self, architecture: Mapping[str, Any]) -> list[float]:
+        """The architecture as zeros and ones, of one length for all of a space: one-hot, multi-hot for input choices.
+
+        An entry for every candidate of every key, in the order of the space (``encoding_names``); zeros for an inactive key.
+        Different architectures have different vectors: whether a key is active follows from the entries of its ancestors, so
+        the zeros of an inactive input choice and of one that picks nothing are told apart.
+
+        Raises:
+            ArchitectureError: it is no architecture of this space.
+
+        Example:
+            >>> space = SearchSpace({"op": {"_type": "layer_choice", "_value": ["conv", "pool"]}})
+            >>> space.encode(space.validate({"op": {"_value": "pool"}}))
+            [0.0, 1.0]
+            >>> space.encoding_names
+            ('op=conv', 'op=pool')
+        """
+        return self._encoding.encode(self.validate(architecture).indices)
+
+    @cached_property
+    def _encoding(self) -> Encoding:
+        return Encoding(self._domains)
 
     # --- drawing from it -------------------------------------------------------------------------------------------
 
@@ -146,8 +230,7 @@ class SearchSpace(Mapping[str, Domain]):
     def mutate(self, architecture: Architecture, rng: Random) -> Architecture:
         """Change one active key, drawn uniformly among those that have another option; never returns its argument.
 
-        An operator or a value is replaced by another one; of an input choice one input is swapped, or, where any number
-        may be chosen, added or removed. Keys that become active are sampled.
+        It is changed by one step (``Domain.neighbours``). Keys that become active are sampled.
 
         Raises:
             SpaceError: the architecture has no key with a second option.
@@ -157,24 +240,58 @@ class SearchSpace(Mapping[str, Domain]):
         if not able:
             raise SpaceError("nothing to mutate: every active key has a single option")
         key = able[below(rng, len(able))]
-        into = {key: _another(self._domains[key], choices[key], rng)}
+        into = {key: self._domains[key].step(choices[key], rng)}
         return self._complete(into, (choices,), rng)
 
     def crossover(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
         """Each key from one of the two at random, where both have it active; else from the one, else sampled."""
         return self._complete({}, (mother.indices, father.indices), rng)
 
-    def _complete(self, into: dict[str, Indices], sources: tuple[Mapping[str, Indices], ...], rng: Random) -> Architecture:
+    def neighbours(self, architecture: Mapping[str, Any]) -> Iterator[Architecture]:
+        """Every architecture that differs in the choice of exactly one active key, lazily, each once, never itself.
+
+        The choice differs by one step: another candidate; of an input choice one input swapped for another, or, where any
+        number may be chosen, one added or removed. Keys that stay active keep their choice, keys that become inactive are
+        dropped, and keys that become active take option 0, as do those that this makes active: so there is one neighbour for
+        each step of each key, in the order of the space. (Where there are conditions, the way back from a neighbour may
+        therefore lead elsewhere.)
+
+        Raises:
+            ArchitectureError: it is no architecture of this space.
+
+        Example:
+            >>> space = SearchSpace({"op": {"_type": "layer_choice", "_value": ["conv", "pool", "skip"]}})
+            >>> list(space.neighbours(space.validate({"op": {"_value": "pool"}})))
+            [Architecture(op='conv'), Architecture(op='skip')]
+        """
+        choices = self.validate(architecture).indices  # now, not when the first neighbour is asked for
+        return (
+            self._moved(choices, key, option)
+            for key, indices in choices.items()
+            for option in self._domains[key].neighbours(indices)
+        )
+
+    def _moved(self, choices: Mapping[str, Indices], key: str, option: Indices) -> Architecture:
+        if self._forest.is_parent(key):
+            return self._complete({key: option}, (choices,), None)
+        return Architecture.trusted(self, {**choices, key: option})
+
+    def _complete(
+        self, into: dict[str, Indices], sources: tuple[Mapping[str, Indices], ...], rng: Random | None
+    ) -> Architecture:
+        """Choices for all that ``into`` leaves open: of the sources, else drawn, or option 0 where there is no generator."""
         for key in self._forest.order:
             if key in into or not (self._flat or self.is_active(key, into)):
                 continue
             options = [source[key] for source in sources if key in source]
-            if len(options) > 1:
+            if len(options) > 1 and rng is not None:
                 into[key] = options[below(rng, len(options))]
             elif options:
                 into[key] = options[0]
-            else:
+            elif rng is not None:
                 self._forest.sample(key, rng, into)
+            else:
+                self._forest.unrank(key, 0, into)
         return self._trusted(into)
 
     def _trusted(self, choices: dict[str, Indices]) -> Architecture:
@@ -183,21 +300,10 @@ class SearchSpace(Mapping[str, Domain]):
         return Architecture.trusted(self, choices)
 
 
-def _another(domain: Domain, indices: Indices, rng: Random) -> Indices:
-    n = len(domain.candidates)
-    if domain.kind != INPUT_CHOICE:
-        drawn = below(rng, n - 1)
-        return (drawn + (drawn >= indices[0]),)
-    picked = set(indices)
-    if domain.n_chosen is None:
-        return tuple(sorted(picked ^ {below(rng, n)}))
-    out = indices[below(rng, len(indices))]
-    others = [i for i in range(n) if i not in picked]
-    return tuple(sorted(picked - {out} | {others[below(rng, len(others))]}))
-
-
 def _check_key(key: object) -> None:
     if not isinstance(key, str) or not key:
         raise SpaceError(f"key {key!r}: keys are strings of at least one character")
+    if key.isascii() and key.isprintable():  # most are
+        return
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in key):
         raise SpaceError(f"key {key!r}: keys may not hold control characters or lone surrogates")
