@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from raynas.api.connection import disconnect as disconnect
     from raynas.api.evaluators import from_scratch as from_scratch
     from raynas.api.evaluators import inherited as inherited
+    from raynas.api.output_shapes import output_shapes as output_shapes
     from raynas.api.plan import Plan as Plan
     from raynas.api.registry import WeightRegistry as WeightRegistry
     from raynas.api.retrain import Retrained as Retrained
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from raynas.api.search import search as search
     from raynas.api.supernet import Supernet as Supernet
     from raynas.api.supernet import train_supernet as train_supernet
+    from raynas.api.task_file import load_model as load_model
     from raynas.api.task_file import load_task_file as load_task_file
     from raynas.api.within import within as within
     from raynas.errors import NoMoreTrials as NoMoreTrials
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from raynas.mutators import apply_fixed_architecture as apply_fixed_architecture
     from raynas.nn import freeze as freeze
     from raynas.nn import generate_search_space as generate_search_space
+    from raynas.nn import measure_latency as measure_latency
     from raynas.nn import profile as profile
     from raynas.oneshot import Task as Task
     from raynas.report import write_report as write_report
@@ -60,8 +63,11 @@ _HOMES = {
     "from_scratch": "api.evaluators",
     "generate_search_space": "nn",
     "inherited": "api.evaluators",
+    "load_model": "api.task_file",
     "load_retrained": "api.retrain",
     "load_task_file": "api.task_file",
+    "measure_latency": "nn",
+    "output_shapes": "api.output_shapes",
     "profile": "nn",
     "retrain": "api.retrain",
     "search": "api.search",
@@ -95,8 +101,11 @@ __all__ = [
     "from_scratch",
     "generate_search_space",
     "inherited",
+    "load_model",
     "load_retrained",
     "load_task_file",
+    "measure_latency",
+    "output_shapes",
     "profile",
     "retrain",
     "search",

@@ -1,4 +1,4 @@
-"""A user's file: how ``task`` and ``plan`` are found in it."""
+"""A user's file: how ``task``, ``plan`` and models are found in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from torch import nn
 
 from raynas.api.plan import Plan
 from raynas.errors import RaynasError, TaskError
@@ -32,6 +35,32 @@ def load_task_file(path: str | Path) -> tuple[Task, Plan]:
     if not isinstance(plan, Plan):
         raise TaskError(f"{path} defines a {type(plan).__name__} under the name plan; expected raynas.Plan(...)")
     return task, plan
+
+
+def load_model(path: str | Path, name: str) -> nn.Module:
+    """Run a file and make the model that it defines under ``name``: a class or a function without arguments, a task, a model.
+
+    Raises:
+        TaskError: there is no such file, it raises, or it defines no model under that name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TaskError(f"there is no file {path}; give the path of a Python file")
+    found: Any = getattr(_run(path), name, None)
+    try:
+        model = _make_model(found)
+    except Exception as error:
+        raise TaskError(f"{path}: {name} raised {type(error).__name__} when it was called: {error}") from error
+    if not isinstance(model, nn.Module):
+        what = "nothing" if model is None else f"a {type(model).__name__}"
+        raise TaskError(f"{path} defines {what} under the name {name}; expected a model, or what makes one without arguments")
+    return model
+
+
+def _make_model(found: Any) -> Any:
+    if isinstance(found, Task):
+        return found.model()
+    return found() if callable(found) and not isinstance(found, nn.Module) else found
 
 
 def _run(path: Path) -> ModuleType:

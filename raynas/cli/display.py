@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -74,6 +75,18 @@ class TerminalDisplay:
         self.console.print()
         self.console.print(table)
 
+    def space(self, space: Mapping[str, Any], shapes: Mapping[str, str]) -> None:
+        """A table of a search space; ``shapes`` by key."""
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        columns = ("key", "kind", "candidates", *(["output"] if shapes else []))
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for key, domain in space.items():
+            row = (key, kind_of(space, key), ", ".join(map(str, domain.candidates)), shapes.get(key, ""))
+            table.add_row(*map(Text, row[: len(columns)]))
+        self.console.print(table)
+        self.console.print(f"{space.size:,} architectures", highlight=False)  # type: ignore[attr-defined]
+
     def _show(self, done: int, total: int, unit: str, figures: str) -> None:
         if self._bar is None:
             self._bar = self._progress.add_task("", total=total, rate="", figures="")
@@ -84,6 +97,18 @@ class TerminalDisplay:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
             self._bar = None
+
+
+def kind_of(space: Mapping[str, Any], key: str) -> str:
+    """In words: what is chosen, how many of them, and when."""
+    domain = space[key]
+    many = "" if domain.kind != "input_choice" else f" ({'any' if domain.n_chosen is None else domain.n_chosen} of)"
+    conditions = []
+    for parent, indices in domain.when.items():
+        names = (str(space[parent].candidates[index]) for index in indices)
+        conditions.append(f"{parent} is {' or '.join(names)}")
+    when = " and ".join(conditions)
+    return f"{domain.kind}{many}{f', if {when}' if when else ''}"
 
 
 def result_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:

@@ -171,23 +171,40 @@ def report(run_folder: str) -> None:
 
 
 @cli.command()
-@click.argument("file")
+@click.argument("file", metavar="FILE[:NAME]")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the space as JSON.")
-def space(file: str, output: str | None) -> None:
-    """Show the search space of a file's model.
+@click.option("--input-shape", help="Of one batch, 1,3,32,32 for example; shows what comes out of each choice.")
+def space(file: str, output: str | None, input_shape: str | None) -> None:
+    """Show the search space of a file's task, or of the model that it defines under NAME.
 
     \b
     Example:
       raynas space examples/digits.py -o space.json
+      raynas space examples/digits.py:Net --input-shape 1,1,8,8
     """
-    task, _ = raynas.load_task_file(file)
-    found = raynas.generate_search_space(task.model())
-    for key, domain in found.items():
-        chosen = "" if domain.kind != "input_choice" else f" ({'any' if domain.n_chosen is None else domain.n_chosen} of)"
-        click.echo(f"{key:<24}{domain.kind}{chosen:<12}  {', '.join(map(str, domain.candidates))}")
-    click.echo(f"{found.size:,} architectures")
+    path, _, name = file.partition(":")
+    if name:
+        model, sample = raynas.load_model(path, name), None
+    else:
+        task, _ = raynas.load_task_file(path)
+        model, sample = task.model(), task.sample_input()
+    found, shapes = raynas.generate_search_space(model), {}
+    if input_shape is not None:
+        shapes = raynas.output_shapes(model, input_shape=read_shape(input_shape))
+    elif sample is not None:
+        shapes = raynas.output_shapes(model, sample)
+    with TerminalDisplay() as display:
+        display.space(found, shapes)
     if output is not None:
         found.save(output)
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """``1,3,32,32`` as numbers."""
+    sizes = text.split(",")
+    if not all(size.strip().isdigit() for size in sizes):
+        raise click.BadParameter(f"{text!r} is no shape; expected numbers such as 1,3,32,32", param_hint="--input-shape")
+    return tuple(map(int, sizes))
 
 
 @cli.command()

@@ -4,6 +4,7 @@ from raynas.nn.cell import Cell
 from raynas.nn.freeze import freeze, transplant
 from raynas.nn.generate import generate_search_space
 from raynas.nn.input_choice import InputChoice
+from raynas.nn.latency import Latency, measure_latency
 from raynas.nn.layer_choice import LayerChoice
 from raynas.nn.layers import (
     BatchNorm1d,
@@ -19,7 +20,7 @@ from raynas.nn.layers import (
 from raynas.nn.layers.base import SlicedLayer
 from raynas.nn.mutable import ChoiceMutable, Mutable, ReducingChoice
 from raynas.nn.mutable_scope import MutableScope
-from raynas.nn.profile import Profile, Profiler, profile
+from raynas.nn.profile import Profile, Profiler, profile, without_numbers
 from raynas.nn.reduction import Reduction, reduce_outputs
 from raynas.nn.repeat import Repeat
 from raynas.nn.value import DerivedValue, Value
@@ -39,6 +40,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "InputChoice",
+    "Latency",
     "LayerChoice",
     "LayerNorm",
     "Linear",
@@ -60,8 +62,10 @@ __all__ = [
     "find_mutables",
     "freeze",
     "generate_search_space",
+    "measure_latency",
     "profile",
     "reduce_outputs",
     "state_owners",
     "transplant",
+    "without_numbers",
 ]

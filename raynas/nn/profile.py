@@ -1,4 +1,4 @@
-"""What one architecture costs: parameters and floating-point operations, counted without computing anything."""
+"""What one architecture costs: parameters, operations and memory, counted without computing anything."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ class Profile:
         params: trainable numbers of the frozen model.
         flops: floating-point operations of one forward pass, as ``torch.utils.flop_counter`` counts them: 2 for a
             multiply-add (many papers print half of that), convolutions and matrix products only.
+        activation_bytes: what autograd keeps of one forward pass in training mode until backward, parameters excluded; ``None``
+            where it was not asked for.
     """
 
     params: int
     flops: int
+    activation_bytes: int | None = None
 
 
 class Profiler:
@@ -39,16 +42,15 @@ class Profiler:
     Args:
         model: a model with mutables.
         sample_input: a tensor, or a tuple of the arguments of ``forward``, with the batch dimension.
+        activations: whether to count ``activation_bytes``, which takes a second pass.
     """
 
-    def __init__(self, model: nn.Module, sample_input: Any) -> None:
+    def __init__(self, model: nn.Module, sample_input: Any, *, activations: bool = False) -> None:
         self.space = generate_search_space(model)
-        memo: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in model.parameters()}
-        memo |= {id(buffer): buffer.to("meta") for buffer in model.buffers()}
-        self._skeleton = copy.deepcopy(model, memo).eval()  # Module.to("meta") would untie tensors that are shared
+        self._skeleton, self._inputs = without_numbers(model, sample_input)
+        self._skeleton.eval()
         self._places = choice_places(self._skeleton)
-        inputs = sample_input if isinstance(sample_input, tuple) else (sample_input,)
-        self._inputs = tuple(value.to("meta") if isinstance(value, Tensor) else value for value in inputs)
+        self._activations = activations
         self._known: dict[str, Profile] = {}
 
     def profile(self, architecture: Mapping[str, Any]) -> Profile:
@@ -58,13 +60,37 @@ class Profiler:
             plain = transplant(self._skeleton, self._places, chosen, {})
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 plain(*self._inputs)
-            params = sum(parameter.numel() for parameter in plain.parameters())
-            self._known[chosen.digest] = Profile(params=params, flops=counter.get_total_flops())
+            params = sum(parameter.numel() for parameter in plain.parameters() if parameter.requires_grad)
+            kept = activation_bytes(plain.train(), self._inputs) if self._activations else None
+            self._known[chosen.digest] = Profile(params, counter.get_total_flops(), kept)
         return self._known[chosen.digest]
 
 
+def without_numbers(model: nn.Module, sample_input: Any) -> tuple[nn.Module, tuple[Any, ...]]:
+    """A copy of a model and the arguments of ``forward`` on the meta device, where tensors have shapes and no numbers."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in model.parameters()}
+    memo |= {id(buffer): buffer.to("meta") for buffer in model.buffers()}
+    inputs = sample_input if isinstance(sample_input, tuple) else (sample_input,)
+    skeleton: nn.Module = copy.deepcopy(model, memo)  # Module.to("meta") would untie tensors that are shared
+    return skeleton, tuple(value.to("meta") if isinstance(value, Tensor) else value for value in inputs)
+
+
+def activation_bytes(model: nn.Module, inputs: tuple[Any, ...]) -> int:
+    """The bytes that autograd keeps of one forward pass until backward; a piece of memory that is kept twice counts once."""
+    excluded = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)  # held here, so that no number is given away again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
+        model(*inputs)
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in excluded)
+
+
 def profile(model: nn.Module, architecture: Mapping[str, Any], sample_input: Any) -> Profile:
-    """Parameters and FLOPs of one architecture; for many, keep a ``Profiler``.
+    """Parameters, FLOPs and activation memory of one architecture; for many, keep a ``Profiler``.
 
     Args:
         model: a model with mutables.
@@ -77,6 +103,6 @@ def profile(model: nn.Module, architecture: Mapping[str, Any], sample_input: Any
         >>> from raynas.nn import LayerChoice
         >>> net = LayerChoice({"small": nn.Linear(4, 2), "large": nn.Linear(4, 8)}, key="op")
         >>> profile(net, {"op": {"_value": "small"}}, torch.zeros(1, 4))
-        Profile(params=10, flops=16)
+        Profile(params=10, flops=16, activation_bytes=16)
     """
-    return Profiler(model, sample_input).profile(architecture)
+    return Profiler(model, sample_input, activations=True).profile(architecture)

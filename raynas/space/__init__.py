@@ -1,7 +1,7 @@
 """What can vary: the search space and its architectures, as JSON. No torch, no Ray, only the standard library."""
 
 from raynas.space.architecture import Architecture, Choice
-from raynas.space.difference import Change, SpaceDifference
+from raynas.space.difference import KeyChange, SpaceDifference
 from raynas.space.domain import CHOICE, INPUT_CHOICE, LAYER_CHOICE, Domain
 from raynas.space.generator import generator_state, restore_generator
 from raynas.space.search_space import SearchSpace
@@ -11,9 +11,9 @@ __all__ = [
     "INPUT_CHOICE",
     "LAYER_CHOICE",
     "Architecture",
-    "Change",
     "Choice",
     "Domain",
+    "KeyChange",
     "SearchSpace",
     "SpaceDifference",
     "generator_state",

@@ -25,11 +25,13 @@ class Forest:
     Attributes:
         roots: keys that are always active, in the order of the space.
         order: every key, parents before their children.
+        flat: whether every key is a root.
     """
 
     def __init__(self, domains: Mapping[str, Domain]) -> None:
         self._domains = domains
         self.roots = [key for key, domain in domains.items() if not domain.when]
+        self.flat = len(self.roots) == len(domains)
         self.order = sorted(domains, key=lambda key: len(domains[key].when))  # stable: roots keep their order
         self._children: dict[str, list[list[str]]] = {}
         for key in self.order:
@@ -75,6 +77,14 @@ class Forest:
             self._ways_at[key] = [product([self._ways[child] for child in children]) for children in below_key]
             self._ways[key] = sum(self._ways_at[key])
 
+    def is_active(self, key: str, choices: Mapping[str, Indices]) -> bool:
+        """Whether all ancestors of ``key`` pick, in ``choices``, what makes it active."""
+        for parent, at in self._domains[key].when.items():
+            picked = choices.get(parent)
+            if picked is None or picked[0] not in at:
+                return False
+        return True
+
     def ways(self, key: str) -> int:
         """How many ways there are to choose for ``key`` and all below it, given that it is active."""
         return self._ways[key]
@@ -114,6 +124,24 @@ class Forest:
             index, _ = self._pick(key, number)
             into[key] = (index,)
             stack += self._children[key][index]
+
+    def complete(self, into: Ways, sources: Sequence[Mapping[str, Indices]], rng: Random | None) -> Ways:
+        """Fill in every key that ``into`` leaves open and that is active there.
+
+        From one of the sources at random where several have the key, from the one that has it, and else drawn with all
+        below it; without a generator, from the first that has it, and else way 0.
+        """
+        for key in self.order:
+            if key in into or not (self.flat or self.is_active(key, into)):
+                continue
+            options = [source[key] for source in sources if key in source]
+            if options:
+                into[key] = options[below(rng, len(options)) if rng is not None and len(options) > 1 else 0]
+            elif rng is not None:
+                self.sample(key, rng, into)
+            else:
+                self.unrank(key, 0, into)
+        return into
 
     def _pick(self, key: str, number: int) -> tuple[int, int]:
         """Which candidate of ``key`` way ``number`` picks, and the number that is left for the keys below."""

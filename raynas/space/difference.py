@@ -14,7 +14,7 @@ Conditions = tuple[tuple[str, Indices], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class KeyChange:
     """One thing about a key that is not the same in two spaces.
 
     Attributes:
@@ -32,10 +32,8 @@ class Change:
     def __str__(self) -> str:
         if self.what == "candidates":
             return f"key {self.key!r}: candidates {_compare(self.before, self.after)}"
-        before, after = self.before, self.after
-        if self.what == "when":
-            before, after = ({parent: list(at) for parent, at in when} or "always active" for when in (before, after))
-        return f"key {self.key!r}: {self.what} {brief(before)}, now {brief(after)}"
+        show = _show_conditions if self.what == "when" else brief
+        return f"key {self.key!r}: {self.what} {show(self.before)}, now {show(self.after)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class SpaceDifference:
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    changed: tuple[Change, ...]
+    changed: tuple[KeyChange, ...]
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
@@ -72,14 +70,18 @@ def difference(before: Mapping[str, Domain], after: Mapping[str, Domain]) -> Spa
     )
 
 
-def _changes(before: Domain, after: Domain) -> list[Change]:
+def _changes(before: Domain, after: Domain) -> list[KeyChange]:
     pairs = {what: (getattr(before, what), getattr(after, what)) for what in ("kind", "candidates", "n_chosen")}
     pairs["when"] = (_conditions(before), _conditions(after))
-    return [Change(before.key, what, one, other) for what, (one, other) in pairs.items() if one != other]
+    return [KeyChange(before.key, what, one, other) for what, (one, other) in pairs.items() if one != other]
 
 
 def _conditions(domain: Domain) -> Conditions:
     return tuple(sorted(domain.when.items()))
+
+
+def _show_conditions(conditions: Conditions) -> str:
+    return brief({parent: list(at) for parent, at in conditions}) if conditions else "always"
 
 
 def _compare(before: tuple[Candidate, ...], after: tuple[Candidate, ...]) -> str:

@@ -166,9 +166,9 @@ def _counted(domain: Domain, indices: list[int]) -> Indices:
     return tuple(sorted(indices))
 
 
-def _read_mask(space: SearchSpace, key: str, mask: Any) -> int | list[int]:
-    domain, entries = space[key], mask.tolist() if hasattr(mask, "tolist") else mask
-    n = len(domain.candidates)
+def _read_mask(domain: Domain, mask: Any) -> int | list[int]:
+    entries = mask.tolist() if hasattr(mask, "tolist") else mask
+    key, n = domain.key, len(domain.candidates)
     if not isinstance(entries, list | tuple) or len(entries) != n or any(entry not in (0, 1) for entry in entries):
         raise ArchitectureError(f"key {key!r}: found {brief(mask)}; expected a mask of {n} booleans, or of zeros and ones")
     picked = [index for index, entry in enumerate(entries) if entry]

@@ -40,7 +40,6 @@ class SearchSpace(Immutable, Mapping[str, Domain]):
     _domains: dict[str, Domain]
     _forest: Forest
     _position: dict[str, int]
-    _flat: bool
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         if not isinstance(document, Mapping):
@@ -54,7 +53,6 @@ class SearchSpace(Immutable, Mapping[str, Domain]):
         put(self, "_domains", domains)
         put(self, "_forest", forest)
         put(self, "_position", {key: i for i, key in enumerate(domains)})
-        put(self, "_flat", len(forest.roots) == len(domains))
 
     def __getitem__(self, key: str) -> Domain:
         return self._domains[key]
@@ -171,11 +169,7 @@ class SearchSpace(Immutable, Mapping[str, Domain]):
 
     def is_active(self, key: str, choices: Mapping[str, Indices]) -> bool:
         """Whether ``key`` is active under ``choices`` (key to indices)."""
-        for parent, at in self._domains[key].when.items():
-            picked = choices.get(parent)
-            if picked is None or picked[0] not in at:
-                return False
-        return True
+        return self._forest.is_active(key, choices)
 
     def encode(self, architecture: Mapping[str, Any]) -> list[float]:
         """The architecture as zeros and ones, of one length for all of a space: one-hot, multi-hot for input choices.
@@ -241,11 +235,11 @@ class SearchSpace(Immutable, Mapping[str, Domain]):
             raise SpaceError("nothing to mutate: every active key has a single option")
         key = able[below(rng, len(able))]
         into = {key: self._domains[key].step(choices[key], rng)}
-        return self._complete(into, (choices,), rng)
+        return self._trusted(self._forest.complete(into, (choices,), rng))
 
     def crossover(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
         """Each key from one of the two at random, where both have it active; else from the one, else sampled."""
-        return self._complete({}, (mother.indices, father.indices), rng)
+        return self._trusted(self._forest.complete({}, (mother.indices, father.indices), rng))
 
     def neighbours(self, architecture: Mapping[str, Any]) -> Iterator[Architecture]:
         """Every architecture that differs in the choice of exactly one active key, lazily, each once, never itself.
@@ -273,29 +267,11 @@ class SearchSpace(Immutable, Mapping[str, Domain]):
 
     def _moved(self, choices: Mapping[str, Indices], key: str, option: Indices) -> Architecture:
         if self._forest.is_parent(key):
-            return self._complete({key: option}, (choices,), None)
+            return self._trusted(self._forest.complete({key: option}, (choices,), None))
         return Architecture.trusted(self, {**choices, key: option})
 
-    def _complete(
-        self, into: dict[str, Indices], sources: tuple[Mapping[str, Indices], ...], rng: Random | None
-    ) -> Architecture:
-        """Choices for all that ``into`` leaves open: of the sources, else drawn, or option 0 where there is no generator."""
-        for key in self._forest.order:
-            if key in into or not (self._flat or self.is_active(key, into)):
-                continue
-            options = [source[key] for source in sources if key in source]
-            if len(options) > 1 and rng is not None:
-                into[key] = options[below(rng, len(options))]
-            elif options:
-                into[key] = options[0]
-            elif rng is not None:
-                self._forest.sample(key, rng, into)
-            else:
-                self._forest.unrank(key, 0, into)
-        return self._trusted(into)
-
     def _trusted(self, choices: dict[str, Indices]) -> Architecture:
-        if not self._flat or len(choices) != len(self._domains) or next(iter(choices)) != next(iter(self._domains)):
+        if not self._forest.flat or len(choices) != len(self._domains) or next(iter(choices)) != next(iter(self._domains)):
             choices = {key: choices[key] for key in sorted(choices, key=self._position.__getitem__)}
         return Architecture.trusted(self, choices)
 

@@ -106,20 +106,29 @@ def _random_domain(rng: Random) -> Document:
 
 _TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=6)
 _NUMBERS = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
+_DEPTHS = st.integers(1, 4).map(lambda most: list(range(1, most + 1)))  # as a Repeat's
 
 
 @st.composite
 def _domains(draw: st.DrawFn) -> Document:
     kind = draw(st.sampled_from((LAYER_CHOICE, INPUT_CHOICE, CHOICE)))
     if kind == CHOICE:
-        return _value(draw(st.lists(_NUMBERS | _TEXT, min_size=1, max_size=4)))
+        return _value(draw(_DEPTHS | st.lists(_NUMBERS | _TEXT, min_size=1, max_size=4)))
     names = draw(st.lists(_TEXT, min_size=1, max_size=4))
     return _layer(names) if kind == LAYER_CHOICE else _inputs(names, draw(st.none() | st.integers(0, len(names))))
+
+
+def _conditions(num_candidates: int) -> st.SearchStrategy[list[int]]:
+    """Indices of a parent: any, or from one on, as those of a depth at which a block is there."""
+    index = st.integers(0, num_candidates - 1)
+    return st.sets(index, min_size=1).map(sorted) | index.map(lambda first: list(range(first, num_candidates)))
 
 
 @st.composite
 def search_spaces(draw: st.DrawFn, max_keys: int = 6) -> SearchSpace:
     """A hypothesis strategy: search spaces of every kind of key, with conditions up to three deep.
+
+    Conditions are on an operator or on a value, such as the depth from which on a block is there.
 
     Args:
         draw: given by hypothesis.
@@ -138,8 +147,7 @@ def search_spaces(draw: st.DrawFn, max_keys: int = 6) -> SearchSpace:
         parents = [other for other, entry in document.items() if _may_be_parent(entry)]
         parent = draw(st.sampled_from([None, *parents]))
         if parent is not None:
-            indices = draw(st.sets(st.integers(0, len(document[parent]["_value"]) - 1), min_size=1))
-            domain["_when"] = document[parent].get("_when", {}) | {parent: sorted(indices)}
+            domain["_when"] = document[parent].get("_when", {}) | {parent: draw(_conditions(len(document[parent]["_value"])))}
         document[key] = domain
     order = draw(st.permutations(keys))  # a child may stand before its parent
     return SearchSpace({key: document[key] for key in order})

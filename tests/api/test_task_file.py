@@ -57,3 +57,41 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "task.txt").write_text(GOOD)
     with pytest.raises(TaskError, match=r"end in \.py"):
         raynas.load_task_file(tmp_path / "task.txt")
+
+
+MODELS = """
+import torch
+from torch import nn
+import raynas
+from raynas.nn import LayerChoice
+class Net(nn.Sequential):
+    def __init__(self, width=3):
+        super().__init__(LayerChoice([nn.Linear(width, 2), nn.Linear(width, 2)]))
+made = Net(4)
+def broken():
+    raise LookupError("no such width")
+"""
+
+
+@pytest.mark.parametrize(("name", "width"), [("Net", 3), ("made", 4)])
+def test_a_model_is_made_or_taken(tmp_path: Path, name: str, width: int) -> None:
+    path = tmp_path / "models.py"
+    path.write_text(MODELS)
+    assert raynas.load_model(path, name)[0].candidates[0].in_features == width
+    path.write_text(GOOD)
+    assert raynas.generate_search_space(raynas.load_model(path, "task")).size == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Missing", "defines nothing under the name Missing"),
+        ("nn", "defines a module"),
+        ("broken", "LookupError.*no such width"),
+    ],
+)
+def test_what_is_no_model_is_named(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / "models.py"
+    path.write_text(MODELS)
+    with pytest.raises(TaskError, match=message):
+        raynas.load_model(path, name)

@@ -46,6 +46,13 @@ def test_the_space_of_a_file_is_shown_and_written(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "space.json").read_text())) >= 7
 
 
+def test_the_space_of_a_model_is_shown_by_its_name(tmp_path: Path) -> None:
+    result = raynas("space", f"{DIGITS}:Net", "--input-shape", "2,1,8,8", cwd=tmp_path)
+    assert re.search(r"head\.inputs +input_choice \(2 of\) +stage1, stage2, stage3 +\(2, 12, 8, 8\)", result.stdout)
+    assert_is_one_error(raynas("space", f"{DIGITS}:Nothing", cwd=tmp_path), "defines nothing under the name Nothing")
+    assert_is_one_error(raynas("space", str(DIGITS), "--input-shape", "1,x", cwd=tmp_path), "1,x.* is no shape")
+
+
 def test_searchers_are_listed(tmp_path: Path) -> None:
     assert {"random", "regularized_evolution", "spos_evolution"} <= set(raynas("searchers", cwd=tmp_path).stdout.split())
 

@@ -13,15 +13,29 @@ from raynas.errors import ArchitectureError
 from raynas.nn import LayerChoice, Profile, Profiler, freeze, profile
 
 
-def run_for_real(model: nn.Module, *inputs: Any) -> Profile:
+def run_for_real(model: nn.Module, *inputs: Any, activations: bool = True) -> Profile:
+    """On the CPU, with numbers; kept tensors are told apart by where they lie."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(*inputs)
-    return Profile(sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops())
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model.train()(*inputs)
+    for parameter in model.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    num_bytes = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    del output
+    params = sum(parameter.numel() for parameter in model.parameters())
+    return Profile(params, counter.get_total_flops(), num_bytes if activations else None)
 
 
 def test_parameters_and_flops_are_those_of_the_frozen_model(example: ModuleType) -> None:
     supernet, x = example.Net(), torch.randn(2, 1, 8, 8)
-    profiler = Profiler(supernet, x)
+    profiler = Profiler(supernet, x, activations=True)
     rng = Random(0)
     found = set()
     for _ in range(50):
@@ -50,7 +64,7 @@ def test_several_arguments_and_tied_weights(index: int) -> None:
     net, x, architecture = TwoInputs(), torch.ones(3, 4), {"op": {"_idx": index}}
     cost = profile(net, architecture, (x, 2))
     assert cost == run_for_real(freeze(net, architecture), x, 2)
-    assert cost == Profile(params=[16 + 4 + 16 + 4, 16 + 4][index], flops=2 * 2 * (2 * 3 * 4 * 4))
+    assert (cost.params, cost.flops) == ([16 + 4 + 16 + 4, 16 + 4][index], 2 * 2 * (2 * 3 * 4 * 4))
 
 
 def test_an_architecture_is_profiled_once() -> None:
@@ -70,7 +84,7 @@ def test_an_architecture_is_profiled_once() -> None:
 
 def test_a_single_sample_is_enough_for_batch_norm() -> None:
     net = nn.Sequential(LayerChoice([nn.BatchNorm1d(4), nn.Identity()], key="op"))
-    assert profile(net.train(), {"op": {"_idx": 0}}, torch.ones(1, 4)) == Profile(8, 0)
+    assert Profiler(net.train(), torch.ones(1, 4)).profile({"op": {"_idx": 0}}) == Profile(8, 0)
 
 
 def test_the_model_is_left_as_it_is() -> None:
