@@ -78,7 +78,8 @@ def measure(num_rounds: int, *, backward: bool) -> dict[str, float]:
             called = partial(direct, x, [picked for (picked,) in ahead.sample_architecture().indices.values()])
             for side in order:
                 spent[side] += timed(decided if side == "mutator" else called, backward=backward)
-            net.zero_grad()
+                if backward:
+                    net.zero_grad()
         if number >= 0:
             ratios.append(spent["mutator"] / spent["direct"])
             seconds = {side: seconds[side] + spent[side] for side in seconds}

@@ -5,12 +5,15 @@ An evolution with a limit asks thousands of times. Each figure is the median ove
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.remove(str(Path(__file__).resolve().parent))  # this file has the name of a module that torch imports
+
 import argparse
 import json
 import statistics
-import sys
 import time
-from pathlib import Path
 from random import Random
 
 import torch

@@ -131,15 +131,7 @@ class MobileNet(nn.Module):
         layers, channels = [], design.first
         for number, stage in enumerate(design.stages):
             for layer in range(stage.num_layers):
-                stride = stage.stride if layer == 0 else 1
-                candidates: dict[str, nn.Module] = {
-                    f"mb{expansion}_{kernel}x{kernel}": InvertedResidual(
-                        channels, stage, kernel, expansion=expansion, stride=stride
-                    )
-                    for kernel, expansion in sizes
-                }
-                if stride == 1 and channels == stage.channels:
-                    candidates["skip"] = nn.Identity()
+                candidates = _candidates(channels, stage, sizes, stage.stride if layer == 0 else 1)
                 layers.append(LayerChoice(candidates, key=f"stage{number}.layer{layer}"))
                 channels = stage.channels
         self.layers = nn.Sequential(*layers)
@@ -194,6 +186,15 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weighed: Tensor = x * self.weigh(x)
         return weighed
+
+
+def _candidates(in_channels: int, stage: MobileStage, sizes: Sequence[tuple[int, int]], stride: int) -> dict[str, nn.Module]:
+    """What one layer may be; ``sizes``: kernels and expansions."""
+    blocks: dict[str, nn.Module] = {
+        f"mb{expansion}_{kernel}x{kernel}": InvertedResidual(in_channels, stage, kernel, expansion=expansion, stride=stride)
+        for kernel, expansion in sizes
+    }
+    return {**blocks, "skip": nn.Identity()} if stride == 1 and in_channels == stage.channels else blocks
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:

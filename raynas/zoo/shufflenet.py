@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -65,10 +65,7 @@ class ShuffleNet(nn.Module):
         blocks, channels = [], stem_channels
         for number, (outputs, num_blocks) in enumerate(stages):
             for block in range(num_blocks):
-                candidates = {
-                    name: ShuffleBlock(channels, outputs, branch, stride=2 if block == 0 else 1)
-                    for name, branch in BRANCHES.items()
-                }
+                candidates = _candidates(channels, outputs, 2 if block == 0 else 1)
                 blocks.append(LayerChoice(candidates, key=f"stage{number}.block{block}"))
                 channels = outputs
         self.blocks = nn.Sequential(*blocks)
@@ -87,14 +84,22 @@ class ShuffleBlock(nn.Module):
 
     Args:
         in_channels, out_channels: even; equal with stride 1.
-        branch: makes the modules of the half that is computed, from inputs, outputs and stride.
         stride: 1 or 2.
+        kernel: of the depthwise convolutions, odd.
+        xception: whether there are three depthwise convolutions, each with a pointwise one behind it, instead of one between
+            two pointwise ones.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, branch: Branch, *, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, *, kernel: int = 3, xception: bool = False) -> None:
         super().__init__()
         half = out_channels // 2
-        computed, kernel = branch(in_channels if stride == 2 else half, half, stride)
+        inputs = in_channels if stride == 2 else half
+        if xception:
+            computed = [*_depthwise(inputs, kernel, stride), *_conv(inputs, half, 1, 1)]
+            for _ in range(2):
+                computed += [*_depthwise(half, kernel, 1), *_conv(half, half, 1, 1)]
+        else:
+            computed = [*_conv(inputs, half, 1, 1), *_depthwise(half, kernel, stride), *_conv(half, half, 1, 1)]
         self.computed = nn.Sequential(*computed)
         self.shrink = None
         if stride == 2:
@@ -109,29 +114,12 @@ class ShuffleBlock(nn.Module):
         return both.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)  # a channel of one half, a channel of the other
 
 
-Branch = Callable[[int, int, int], tuple[list[nn.Module], int]]  # gives the modules and the kernel
-
-
-def _shuffle(kernel: int) -> Branch:
-    def branch(inputs: int, outputs: int, stride: int) -> tuple[list[nn.Module], int]:
-        return [*_conv(inputs, outputs, 1, 1), *_depthwise(outputs, kernel, stride), *_conv(outputs, outputs, 1, 1)], kernel
-
-    return branch
-
-
-def _xception(inputs: int, outputs: int, stride: int) -> tuple[list[nn.Module], int]:
-    modules = [*_depthwise(inputs, 3, stride), *_conv(inputs, outputs, 1, 1)]
-    for _ in range(2):
-        modules += [*_depthwise(outputs, 3, 1), *_conv(outputs, outputs, 1, 1)]
-    return modules, 3
-
-
-BRANCHES: dict[str, Branch] = {
-    "shuffle_3x3": _shuffle(3),
-    "shuffle_5x5": _shuffle(5),
-    "shuffle_7x7": _shuffle(7),
-    "xception": _xception,
-}
+def _candidates(in_channels: int, out_channels: int, stride: int) -> dict[str, nn.Module]:
+    """The four blocks of the paper."""
+    blocks: dict[str, nn.Module] = {
+        f"shuffle_{kernel}x{kernel}": ShuffleBlock(in_channels, out_channels, stride, kernel=kernel) for kernel in (3, 5, 7)
+    }
+    return {**blocks, "xception": ShuffleBlock(in_channels, out_channels, stride, xception=True)}
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
