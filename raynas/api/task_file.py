@@ -12,7 +12,8 @@ from torch import nn
 
 from raynas.api.plan import Plan
 from raynas.errors import RaynasError, TaskError
-from raynas.oneshot import BY_VALUE, Task
+from raynas.explore import BY_VALUE
+from raynas.oneshot import Task
 
 
 def load_task_file(path: str | Path) -> tuple[Task, Plan]:

@@ -1,6 +1,6 @@
 """How a space is explored: the tuner protocol, the session that mediates, the history on disk. No torch, no Ray."""
 
-from raynas.explore.evaluation import Evaluate, Outcome, Trial, prepare_evaluate, run_trial
+from raynas.explore.evaluation import BY_VALUE, Evaluate, Outcome, Trial, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord, trials_table, write_trials
 from raynas.explore.journal import Journal
 from raynas.explore.local_engine import EngineOptions, run_local
@@ -10,6 +10,7 @@ from raynas.explore.searcher import Constraint, Proposal, Searcher
 from raynas.explore.session import SearchLimits, SearchSession
 
 __all__ = [
+    "BY_VALUE",
     "Constraint",
     "EngineOptions",
     "Evaluate",

@@ -78,6 +78,7 @@ class Outcome:
 
 
 Evaluate = Callable[[Trial], object]
+BY_VALUE = "__raynas_by_value__"  # set on a user's module that no worker could import, so it goes there by value
 
 
 def prepare_evaluate(evaluate: Any) -> Evaluate:

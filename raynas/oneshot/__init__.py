@@ -5,13 +5,12 @@ from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
 from raynas.oneshot.scoring import recalibrate, score
-from raynas.oneshot.task import BY_VALUE, Task
+from raynas.oneshot.task import Task
 from raynas.oneshot.tensorboard import tensorboard_log
 from raynas.oneshot.trainer import Log, Trainer, TrainHooks, TrainOptions
 from raynas.oneshot.world import World
 
 __all__ = [
-    "BY_VALUE",
     "METHODS",
     "Log",
     "OneShotTrainer",

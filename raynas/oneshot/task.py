@@ -24,7 +24,6 @@ class MapDataset(Protocol):
 
 Data = MapDataset | Callable[[], MapDataset]
 SPLITS = ("train", "valid", "test")
-BY_VALUE = "__raynas_by_value__"  # set on a module that defines a task and that workers could not import
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray
 import ray.cloudpickle
 
 from raynas.errors import TaskError
-from raynas.oneshot import BY_VALUE
-from raynas.runtime.registry_actor import forget_stores
+from raynas.explore import BY_VALUE
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing of ours reports anywhere
@@ -28,6 +27,7 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # announced to become the default; silences the warning
 }
 
+AT_DISCONNECT: list[Callable[[], None]] = []  # what drops handles, which lead nowhere once the cluster is left
 _REFUSALS = (TypeError, pickle.PicklingError, AttributeError, ValueError)
 
 
@@ -50,7 +50,8 @@ def connect(object_store_bytes: int | None = None) -> None:
 
 def disconnect() -> None:
     """Leave the cluster; one that was started here ends."""
-    forget_stores()
+    for forget in AT_DISCONNECT:
+        forget()
     ray.shutdown()
 
 

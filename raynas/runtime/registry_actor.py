@@ -14,9 +14,11 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import NoRoomError, UnknownVersionError
+from raynas.runtime.cluster import AT_DISCONNECT
 from raynas.weights import Block, Manifest, Shard, ShardStore
 
 _HANDLES: dict[str, Any] = {}  # an actor that is not detached lives as long as its creator's handle
+AT_DISCONNECT.append(_HANDLES.clear)
 
 
 class RegistryActor:
@@ -130,8 +132,3 @@ def open_ray_store(name: str) -> ShardStore:
         remote = ray.remote(num_cpus=0)(RegistryActor)
         _HANDLES[name] = remote.options(name=f"raynas-registry-{name}", get_if_exists=True).remote()
     return RayStore(_HANDLES[name])
-
-
-def forget_stores() -> None:
-    """Drop the handles: after leaving a cluster they lead nowhere."""
-    _HANDLES.clear()

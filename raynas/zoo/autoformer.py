@@ -48,13 +48,12 @@ class AutoFormer(nn.Module):
     instead, which needs a multiple of them and does not become cheaper with fewer; so attention is made of four
     ``raynas.nn.Linear``.
 
-    With ``w`` widths, ``h`` numbers of heads and ``m`` ratios there are w * sum((h * m)**d for d in depths) architectures,
-    since what blocks beyond the depth would choose makes no difference: 3 * (4**12 + 4**13 + 4**14) = 1.1e9 (tiny, the
-    default), 3 * (9**12 + 9**13 + 9**14) = 7.8e13 (small), 3 * (9**14 + 9**15 + 9**16) = 6.3e15 (base). The paper's 1.7e16
-    for all three together is 3 * 3 * (4**14 + 9**14 + 9**16): widths times depths times the choices of all blocks, those
-    beyond the depth too.
+    Size: with ``w`` widths, ``h`` numbers of heads and ``m`` ratios w * sum((h * m)**d for d in depths), since blocks beyond
+    the depth choose nothing; 3 * (4**12 + 4**13 + 4**14) = 1.1e9 (tiny, the default), 3 * (9**12 + 9**13 + 9**14) = 7.7e13
+    (small), 3 * (9**14 + 9**15 + 9**16) = 6.3e15 (base). The paper prints 1.7e16 for the three together, which is
+    3 * 3 * (4**14 + 9**14 + 9**16): the choices of blocks beyond the depth are counted too.
 
-    Keys are ``width``, ``depth``, ``block<i>.heads`` and ``block<i>.ratio``.
+    Keys: ``width``, ``depth``, ``block<i>.heads`` and ``block<i>.ratio``.
 
     Args:
         num_classes: of the output.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.nn import Cell
+
+Factory = Callable[[int, int], nn.Module]
 
 
 def relu_conv_norm(
@@ -53,6 +56,19 @@ def average_pool(stride: int = 1) -> nn.Module:
 def identity(channels: int, stride: int = 1, *, affine: bool = True) -> nn.Module:
     """The input; where the stride is 2 there is no such thing, and it becomes a ``FactorizedReduction``."""
     return nn.Identity() if stride == 1 else FactorizedReduction(channels, channels, affine=affine)
+
+
+def strided(makers: Mapping[str, Callable[[int], nn.Module]], *, reduces: bool) -> dict[str, Factory]:
+    """From makers of operators, called with a stride, to factories for a ``Cell`` with two inputs.
+
+    In a reduction cell the stride is 2 where an input of the cell is read, not where one of its nodes is, which are small
+    already.
+    """
+
+    def by_source(make: Callable[[int], nn.Module]) -> Factory:
+        return lambda _node, source: make(2 if reduces and source < 2 else 1)
+
+    return {name: by_source(make) for name, make in makers.items()}
 
 
 def classifier(features: int, num_classes: int) -> nn.Sequential:
@@ -127,7 +143,8 @@ class CellNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         two_before, before = x, x
-        for (far, near), cell in zip(self.inputs, self.cells, strict=True):  # type: ignore[misc]
+        for inputs, cell in zip(self.inputs, self.cells, strict=True):
+            far, near = cast(Iterable[nn.Module], inputs)
             two_before, before = before, cell(far(two_before), near(before))
         output: Tensor = self.head(before)
         return output

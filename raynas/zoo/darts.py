@@ -7,9 +7,16 @@ from collections.abc import Callable
 from torch import nn
 
 from raynas.nn import Cell
-from raynas.zoo.blocks import CellNetwork, average_pool, identity, max_pool, separable_conv, twice_separable_conv
-
-Factory = Callable[[int, int], nn.Module]
+from raynas.zoo.blocks import (
+    CellNetwork,
+    Factory,
+    average_pool,
+    identity,
+    max_pool,
+    separable_conv,
+    strided,
+    twice_separable_conv,
+)
 
 
 class Darts(CellNetwork):
@@ -71,24 +78,22 @@ class Darts(CellNetwork):
 def operators(channels: int, *, reduces: bool, affine: bool) -> dict[str, Factory]:
     """What makes the candidates of a node, under the names of the paper's genotypes. Pooling is followed by batch norm."""
 
-    def stride(source: int) -> int:
-        return 2 if reduces and source < 2 else 1
-
     def pooled(pool: nn.Module) -> nn.Module:
         return nn.Sequential(pool, nn.BatchNorm2d(channels, affine=affine))
 
-    def separable(kernel: int) -> Factory:
-        return lambda node, source: twice_separable_conv(channels, kernel, stride(source), affine=affine)
+    def separable(kernel: int, stride: int) -> nn.Module:
+        return twice_separable_conv(channels, kernel, stride, affine=affine)
 
-    def dilated(kernel: int) -> Factory:
-        return lambda node, source: separable_conv(channels, channels, kernel, stride(source), dilation=2, affine=affine)
+    def dilated(kernel: int, stride: int) -> nn.Module:
+        return separable_conv(channels, channels, kernel, stride, dilation=2, affine=affine)
 
-    return {
-        "max_pool_3x3": lambda node, source: pooled(max_pool(stride(source))),
-        "avg_pool_3x3": lambda node, source: pooled(average_pool(stride(source))),
-        "skip_connect": lambda node, source: identity(channels, stride(source), affine=affine),
-        "sep_conv_3x3": separable(3),
-        "sep_conv_5x5": separable(5),
-        "dil_conv_3x3": dilated(3),
-        "dil_conv_5x5": dilated(5),
+    makers: dict[str, Callable[[int], nn.Module]] = {
+        "max_pool_3x3": lambda stride: pooled(max_pool(stride)),
+        "avg_pool_3x3": lambda stride: pooled(average_pool(stride)),
+        "skip_connect": lambda stride: identity(channels, stride, affine=affine),
+        "sep_conv_3x3": lambda stride: separable(3, stride),
+        "sep_conv_5x5": lambda stride: separable(5, stride),
+        "dil_conv_3x3": lambda stride: dilated(3, stride),
+        "dil_conv_5x5": lambda stride: dilated(5, stride),
     }
+    return strided(makers, reduces=reduces)

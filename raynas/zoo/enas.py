@@ -1,4 +1,4 @@
-"""``EnasMacro`` and ``EnasMicro``: the two spaces of ENAS for images. The method is not here, and neither is its space of text."""
+"""``EnasMacro`` and ``EnasMicro``: the two spaces of ENAS for images. Neither the method nor its space for text is here."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from raynas.nn import Cell, InputChoice, LayerChoice
 from raynas.zoo.blocks import (
     CellNetwork,
     FactorizedReduction,
+    Factory,
     average_pool,
     classifier,
     identity,
     max_pool,
     relu_conv_norm,
     separable_conv,
+    strided,
     twice_separable_conv,
 )
-
-Factory = Callable[[int, int], nn.Module]
 
 
 class EnasMacro(nn.Module):
@@ -89,9 +89,9 @@ class MacroLayer(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        output: Tensor = self.op(states[-1])
+        own = self.op(states[-1])
         added = None if self.skips is None else self.skips(states[:-1])
-        output = self.norm(output if added is None else output + added)
+        output: Tensor = self.norm(own if added is None else own + added)
         return output
 
 
@@ -133,16 +133,14 @@ class EnasMicro(CellNetwork):
         self, num_classes: int = 10, channels: int = 20, num_cells: int = 2, *, num_nodes: int = 5, in_channels: int = 3
     ) -> None:
         def make_cell(width: int, reduces: bool) -> Cell:
-            return Cell(
-                micro_operators(width, reduces=reduces), num_nodes, 2, 2, key="reduction" if reduces else "convolution"
-            )
+            return Cell(micro_operators(width, reduces=reduces), num_nodes, 2, 2, key="reduction" if reduces else "convolution")
 
         reductions = [*[False] * num_cells, True] * 3
         super().__init__(make_cell, reductions, channels, widths=(in_channels, 3 * channels, num_nodes, num_classes))
 
 
 def macro_operators(channels: int) -> dict[str, nn.Module]:
-    """The candidates of a layer of ``EnasMacro``; a 1x1 convolution comes before pooling, so that no layer is without weights."""
+    """The candidates of a layer of ``EnasMacro``; a 1x1 convolution comes before pooling, so each has weights."""
     return {
         "conv_3x3": relu_conv_norm(channels, channels, 3),
         "conv_5x5": relu_conv_norm(channels, channels, 5),
@@ -155,14 +153,11 @@ def macro_operators(channels: int) -> dict[str, nn.Module]:
 
 def micro_operators(channels: int, *, reduces: bool) -> dict[str, Factory]:
     """What makes the candidates of a node of ``EnasMicro``."""
-
-    def stride(source: int) -> int:
-        return 2 if reduces and source < 2 else 1
-
-    return {
-        "identity": lambda node, source: identity(channels, stride(source)),
-        "sep_conv_3x3": lambda node, source: twice_separable_conv(channels, 3, stride(source)),
-        "sep_conv_5x5": lambda node, source: twice_separable_conv(channels, 5, stride(source)),
-        "avg_pool_3x3": lambda node, source: average_pool(stride(source)),
-        "max_pool_3x3": lambda node, source: max_pool(stride(source)),
+    makers: dict[str, Callable[[int], nn.Module]] = {
+        "identity": lambda stride: identity(channels, stride),
+        "sep_conv_3x3": lambda stride: twice_separable_conv(channels, 3, stride),
+        "sep_conv_5x5": lambda stride: twice_separable_conv(channels, 5, stride),
+        "avg_pool_3x3": average_pool,
+        "max_pool_3x3": max_pool,
     }
+    return strided(makers, reduces=reduces)

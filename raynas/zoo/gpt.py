@@ -36,13 +36,12 @@ class GPT(nn.Module):
     Radford et al., "Language models are unsupervised multitask learners", 2019, section 2.3, made small enough for text that
     is read by characters; the paper searches nothing.
 
-    With ``w`` widths, ``h`` numbers of heads and ``m`` ratios there are w * sum((h * m)**d for d in depths) architectures,
-    since what blocks beyond the depth would choose makes no difference: 3 * (9**2 + 9**3 + 9**4 + 9**5 + 9**6) = 1,793,583 by
-    default.
+    Size: with ``w`` widths, ``h`` numbers of heads and ``m`` ratios w * sum((h * m)**d for d in depths), since blocks beyond
+    the depth choose nothing; 3 * (9**2 + 9**3 + 9**4 + 9**5 + 9**6) = 1,793,583 by default.
 
     Heads divide the width, as in the paper: their number changes neither parameters nor FLOPs.
 
-    Keys are ``width``, ``depth``, ``block<i>.heads`` and ``block<i>.ratio``.
+    Keys: ``width``, ``depth``, ``block<i>.heads`` and ``block<i>.ratio``.
 
     Args:
         num_tokens: how many different tokens there are; 256 for bytes.

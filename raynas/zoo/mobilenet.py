@@ -76,12 +76,12 @@ class MobileNet(nn.Module):
     21 layers are the default. ``MOBILENET_V3`` is the same kind of space around MobileNetV3-Large (Howard et al., "Searching
     for MobileNetV3", ICCV 2019, table 1) with four layers a stage, as in Once-for-all (Cai et al., ICLR 2020).
 
-    With ``c`` kernels times expansions and ``n`` layers, of which ``r`` keep their input's shape and so may be left out (a
-    skip), there are c**(n - r) * (c + 1)**r architectures: 6**6 * 7**15 = 2.2e17 by default, 6**5 * 7**15 for MobileNetV3.
-    Others count ProxylessNAS as 7**21 = 5.6e17, with a skip in each layer; but the first layer of a stage changes the
-    shape.
+    Size: with ``c`` kernels times expansions and ``n`` layers, of which ``r`` keep their input's shape and so may be left out
+    (a skip), c**(n - r) * (c + 1)**r; 6**6 * 7**15 = 2.2e17 by default, 6**5 * 7**15 = 3.7e16 for MobileNetV3. Papers that
+    use the space print 7**21 = 5.6e17 (You et al., "GreedyNAS", CVPR 2020), which counts a skip in each layer; but the
+    first layer of a stage changes the shape.
 
-    Keys are ``stage<i>.layer<j>``; candidates ``mb<expansion>_<kernel>x<kernel>`` and ``skip``.
+    Keys: ``stage<i>.layer<j>``; candidates ``mb<expansion>_<kernel>x<kernel>`` and ``skip``.
 
     Args:
         num_classes: of the output.

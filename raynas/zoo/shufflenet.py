@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from raynas.errors import OptionError
 from raynas.nn import LayerChoice
+from raynas.zoo.blocks import classifier
 
 
 class ShuffleNet(nn.Module):
@@ -18,9 +20,9 @@ class ShuffleNet(nn.Module):
     around ShuffleNetV2 (Ma et al., ECCV 2018). Channels are fixed; the search over channels of the paper's second experiment
     is not here.
 
-    Of ``n`` blocks with four candidates each there are 4**n architectures: 4**20 = 1.1e12 by default, as the paper says.
+    Size: four candidates for each of ``n`` blocks, 4**n; 4**20 = 1.1e12 by default, as in the paper.
 
-    Keys are ``stage<i>.block<j>``; candidates ``shuffle_3x3``, ``shuffle_5x5``, ``shuffle_7x7`` and ``xception``.
+    Keys: ``stage<i>.block<j>``; candidates ``shuffle_3x3``, ``shuffle_5x5``, ``shuffle_7x7`` and ``xception``.
 
     Args:
         num_classes: of the output.
@@ -69,9 +71,7 @@ class ShuffleNet(nn.Module):
                 blocks.append(LayerChoice(candidates, key=f"stage{number}.block{block}"))
                 channels = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(
-            *_conv(channels, head_channels, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(head_channels, num_classes)
-        )
+        self.head = nn.Sequential(*_conv(channels, head_channels, 1, 1), classifier(head_channels, num_classes))
         self.apply(_init)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -110,8 +110,7 @@ class ShuffleBlock(nn.Module):
             kept, x = x.chunk(2, dim=1)
         else:
             kept = self.shrink(x)
-        both = torch.cat([kept, self.computed(x)], dim=1)
-        return both.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)  # a channel of one half, a channel of the other
+        return functional.channel_shuffle(torch.cat([kept, self.computed(x)], dim=1), groups=2)
 
 
 def _candidates(in_channels: int, out_channels: int, stride: int) -> dict[str, nn.Module]:

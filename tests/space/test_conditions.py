@@ -1,14 +1,21 @@
 """Who is active under whom."""
 
+import json
+import math
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import Phase, assume, find, given, settings
+from hypothesis import strategies as st
 
 from raynas.errors import SpaceError
-from raynas.space import Domain, SearchSpace
-from raynas.space.conditions import Forest, below
+from raynas.space import CHOICE, Architecture, Domain, SearchSpace
+from raynas.space.conditions import Forest, product
+from raynas.testing import search_spaces
 
 
 def _layer(*candidates: str, **when: list[int]) -> dict[str, Any]:
@@ -55,6 +62,45 @@ def test_unrank_writes_the_key_and_all_below_it() -> None:
     assert (("root", (0,)),) in found
 
 
+def test_what_is_left_open_is_completed_from_the_sources_in_turn() -> None:
+    forest = _forest(TREE)
+    root, other, middle, leaf = {"root": (1,)}, {"other": (2,)}, {"middle": (1,)}, {"leaf": (2,)}
+    assert forest.complete({}, (root | other | middle | leaf,), None) == root | other | middle | leaf
+    assert forest.complete(dict(root), (other,), None) == root | other | {"middle": (0,), "leaf": (0,)}
+    assert forest.complete({"root": (0,)}, (other | middle | leaf,), None) == {"root": (0,)} | other
+    assert forest.complete({}, (root | middle, other | {"root": (0,)}), None) == root | other | middle | {"leaf": (0,)}
+
+
+def test_what_no_source_has_is_drawn_uniformly(is_uniform: Callable[..., bool]) -> None:
+    forest, rng = _forest(TREE), Random(0)
+    drawn = [forest.complete({"root": (1,)}, ({"other": (2,)},), rng) for _ in range(7_000)]
+    counts = Counter(tuple(sorted(choices.items())) for choices in drawn)
+    assert len(counts) == 7
+    assert is_uniform(counts.values())
+
+
+def test_way_0_takes_option_0_all_the_way_down() -> None:
+    forest, into = _forest(TREE), {}  # type: ignore[var-annotated]
+    forest.unrank("middle", 0, into)
+    assert into == {"middle": (0,), "leaf": (0,)}
+
+
+def test_samples_of_one_tree_are_uniform(is_uniform: Callable[..., bool]) -> None:
+    forest, rng, counts = _forest(TREE), Random(2), Counter[Any]()
+    for _ in range(8_000):
+        into: dict[str, tuple[int, ...]] = {}
+        forest.sample("root", rng, into)
+        counts[tuple(sorted(into.items()))] += 1
+    assert len(counts) == forest.ways("root") == 8
+    assert is_uniform(counts.values())
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 99, 100, 101, 1_000])
+def test_the_product_is_exact(n: int) -> None:
+    factors = [3**i + 1 for i in range(n)]
+    assert product(factors) == math.prod(factors)
+
+
 def test_a_shared_block_hangs_under_several_depths() -> None:
     space = SearchSpace(
         {
@@ -99,22 +145,6 @@ def test_what_is_no_forest_is_refused_by_key(name: str) -> None:
     assert said in str(raised.value)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 1 << 31, 1 << 32, 10**30])
-def test_below_stays_below(n: int) -> None:
-    rng = Random(0)
-    drawn = [below(rng, n) for _ in range(1_000)]
-    assert 0 <= min(drawn) <= max(drawn) < n
-    assert len(set(drawn)) > 990 or n < 100
-    assert max(drawn) >= n * 0.9 or n < 10
-
-
-def test_below_is_uniform(is_uniform: Callable[..., bool]) -> None:
-    rng, counts = Random(1), [0] * 7
-    for _ in range(70_000):
-        counts[below(rng, 7)] += 1
-    assert is_uniform(counts)
-
-
 def test_ten_thousand_children_of_one_parent_are_drawn() -> None:
     document = {"root": _layer("a", "b")} | {f"child{i}": _layer("x", "y", root=[1]) for i in range(10_000)}
     space = SearchSpace(document)
@@ -128,3 +158,72 @@ def test_a_chain_of_a_hundred_is_exact() -> None:
     space = SearchSpace(document)
     assert space.size == 101
     assert sorted(len(architecture) for architecture in space.enumerate()) == [*range(1, 101), 100]
+
+
+# --- every method honours the conditions -----------------------------------------------------------------------------
+
+
+def _has_conditions(space: SearchSpace) -> bool:
+    return any(domain.when for domain in space.values())
+
+
+CONDITIONAL = search_spaces().filter(_has_conditions)
+
+
+def _honour(space: SearchSpace, architectures: list[Architecture]) -> bool:
+    """Said with the JSON documents alone: a key is there exactly where all of its ancestors pick what it needs."""
+    conditions = {key: entry.get("_when", {}) for key, entry in json.loads(space.to_json()).items()}
+    return all(
+        (key in chosen) == all(parent in chosen and chosen[parent]["_idx"] in at for parent, at in when.items())
+        for chosen in (architecture.to_dict() for architecture in architectures)
+        for key, when in conditions.items()
+    )
+
+
+def test_conditions_on_depths_occur() -> None:
+    """The parent is a choice, and its children are there from a depth on, as those of a Repeat are."""
+
+    def is_repeat(space: SearchSpace) -> bool:
+        return any(
+            space[parent].kind == CHOICE and space[parent].candidates == (1, 2, 3) and at == (1, 2)
+            for domain in space.values()
+            for parent, at in domain.when.items()
+        )
+
+    find(search_spaces(), is_repeat, settings=settings(phases=[Phase.generate], max_examples=20_000, derandomize=True))
+
+
+@given(CONDITIONAL, st.integers(0, 10_000))
+def test_drawing_and_varying_honour_the_conditions(space: SearchSpace, seed: int) -> None:
+    rng = Random(seed)
+    mother, father = space.sample(rng), space.sample(rng)
+    drawn = [mother, father, space.crossover(mother, father, rng), space.unrank(space.size - 1)]
+    drawn += space.neighbours(mother)
+    if any(space[key].num_options > 1 for key in father):
+        drawn.append(space.mutate(father, rng))
+    assert _honour(space, drawn)
+    for architecture in drawn:
+        assert space.validate(json.loads(architecture.to_json())) == architecture
+        assert list(architecture) == [key for key in space if key in architecture]
+
+
+@given(CONDITIONAL)
+def test_enumeration_digest_and_encoding_honour_the_conditions(space: SearchSpace) -> None:
+    every = list(islice(space.enumerate(), 60))
+    assert _honour(space, every)
+    num_different = min(60, space.size)
+    assert len({architecture.digest for architecture in every}) == num_different
+    assert len({tuple(space.encode(architecture)) for architecture in every}) == num_different
+
+
+@given(CONDITIONAL, st.integers(0, 10_000))
+def test_what_hangs_on_a_mutation_is_dropped_or_drawn_and_the_rest_kept(space: SearchSpace, seed: int) -> None:
+    rng = Random(seed)
+    parent = space.sample(rng)
+    assume(any(space[key].num_options > 1 for key in parent))
+    child = space.mutate(parent, rng)
+    (changed,) = [key for key in child if key in parent and child.indices[key] != parent.indices[key]]
+    assert child.indices[changed] in space[changed].neighbours(parent.indices[changed])
+    for key in {*parent, *child} - {changed}:
+        if changed not in space[key].when:
+            assert child.indices[key] == parent.indices[key]
