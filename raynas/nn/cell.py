@@ -122,13 +122,14 @@ class Node(nn.Module):
         self.inputs = InputChoice(
             num_states, n_chosen=num_ops, reduction="none", return_mask=True, key=prefix and f"{prefix}.inputs"
         )
-        self.ops = nn.ModuleList(
-            LayerChoice(
-                {name: ByInput([make(number, source) for source in range(num_states)]) for name, make in factories.items()},
-                key=prefix and f"{prefix}.op{slot}",
-            )
-            for slot in range(num_ops)
-        )
+        self.ops = nn.ModuleList()
+        for slot in range(num_ops):
+            # Picks ascend: this one leaves at least slot states before it and num_ops - 1 - slot after it.
+            sources = range(slot, num_states - (num_ops - 1 - slot))
+            candidates = {
+                name: ByInput({source: make(number, source) for source in sources}) for name, make in factories.items()
+            }
+            self.ops.append(LayerChoice(candidates, key=prefix and f"{prefix}.op{slot}"))
 
     def forward(self, states: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """The sum of the operators' outputs, and the numbers of the states that were read."""
@@ -144,16 +145,16 @@ class Node(nn.Module):
         plain = []
         for op, source in zip(cast(Iterable[LayerChoice], self.ops), sources, strict=True):
             candidate = cast(ByInput, op.candidates[choices.indices(op)[0]])
-            plain.append(choices.copy(candidate.by_input[source]))
+            plain.append(choices.copy(candidate.by_input[str(source)]))
         return plain
 
 
 class ByInput(nn.Module):
     """One candidate, with a module for each state that it may be applied to."""
 
-    def __init__(self, by_input: Sequence[nn.Module]) -> None:
+    def __init__(self, by_input: Mapping[int, nn.Module]) -> None:
         super().__init__()
-        self.by_input = nn.ModuleList(by_input)
+        self.by_input = nn.ModuleDict({str(source): module for source, module in by_input.items()})
 
     def forward(self, state: Tensor, source: int) -> Any:
-        return self.by_input[source](state)
+        return self.by_input[str(source)](state)

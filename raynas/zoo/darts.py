@@ -38,7 +38,7 @@ class Darts(CellNetwork):
     Args:
         num_classes: of the classifier.
         channels: of a node in the first cell; the paper searches with 16 and trains the finished network with 36.
-        num_cells: the paper searches with 8, and trains the finished network with 20.
+        num_cells: the paper searches with 8, and trains the finished network with 20; below 3 there is no normal cell.
         num_nodes: in a cell.
         affine: whether batch norm has weights; the paper searches without them, and trains the finished network with them.
         in_channels: of the image.
