@@ -4,16 +4,19 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 import raynas
-from raynas.nn import InputChoice, LayerChoice
+from raynas.nn import InputChoice, LayerChoice, Profile
 
 hypothesis.settings.register_profile("default", max_examples=200, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=10_000, deadline=None)
@@ -128,3 +131,31 @@ def tiny_task() -> raynas.Task:
         test_data=make_data(64, 2),
         batch_size=32,
     )
+
+
+def measure_cost(model: nn.Module, *inputs: Any) -> Profile:
+    """What a plain model costs, on the CPU with numbers; kept tensors are told apart by where they lie."""
+    torch.backends.mha.set_fastpath_enabled(False)  # torch's counter knows neither the fast path
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # nor the CPU's kernels
+        model.eval()(*inputs)
+    torch.backends.mha.set_fastpath_enabled(True)
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), sdpa_kernel(SDPBackend.MATH):
+        output = model.train()(*inputs)
+    for parameter in model.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    num_bytes = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    del output
+    params = sum(parameter.numel() for parameter in model.parameters())
+    return Profile(params, counter.get_total_flops(), num_bytes)
+
+
+@pytest.fixture
+def run_for_real() -> Callable[..., Profile]:
+    """Gives the ``Profile`` of a plain model by running it."""
+    return measure_cost

@@ -8,6 +8,7 @@ from torch import nn
 
 from raynas.errors import ModelError, SpaceError
 from raynas.nn.mutable import ChoiceMutable
+from raynas.nn.value import Chosen
 from raynas.nn.walk import When, choice_places, merge_conditions
 from raynas.space import SearchSpace
 
@@ -32,7 +33,7 @@ def generate_search_space(model: nn.Module) -> SearchSpace:
     if not places:
         raise ModelError(
             f"{type(model).__name__} has no mutables, so there is nothing to search; "
-            "put a raynas.nn.LayerChoice or InputChoice where it may vary"
+            "put a raynas.nn.LayerChoice, ValueChoice or another mutable where it may vary"
         )
     document: dict[str, dict[str, Any]] = {}
     uses: dict[str, list[When]] = {}
@@ -44,7 +45,7 @@ def generate_search_space(model: nn.Module) -> SearchSpace:
             expected, found = known["_value"], entry["_value"]
             raise ModelError(f"key {place.key!r} is used twice with different candidates: {expected} and {found}")
         uses.setdefault(place.key, []).extend(place.uses)
-        if any(place.key in when for when in place.uses):
+        if not isinstance(place.mutable, Chosen) and any(place.key in when for when in place.uses):
             raise ModelError(f"key {place.key!r} is used inside one of its own candidates; give one of the two another key")
     for key, entry in document.items():
         when = merge_conditions(key, uses[key])

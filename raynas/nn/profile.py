@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.nn.freeze import transplant
@@ -24,9 +25,9 @@ class Profile:
     Attributes:
         params: trainable numbers of the frozen model.
         flops: floating-point operations of one forward pass, as ``torch.utils.flop_counter`` counts them: 2 for a
-            multiply-add (many papers print half of that), convolutions and matrix products only.
-        activation_bytes: what autograd keeps of one forward pass in training mode until backward, parameters excluded; ``None``
-            where it was not asked for.
+            multiply-add (many papers print half of that), convolutions and matrix products only; attention as if written out.
+        activation_bytes: what autograd keeps of one forward pass in training mode until backward, parameters excluded and
+            attention as if written out; ``None`` where it was not asked for.
     """
 
     params: int
@@ -58,7 +59,7 @@ class Profiler:
         chosen = Architecture.from_dict(self.space, architecture)
         if chosen.digest not in self._known:
             plain = transplant(self._skeleton, self._places, chosen, {})
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
+            with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
                 plain(*self._inputs)
             params = sum(parameter.numel() for parameter in plain.parameters() if parameter.requires_grad)
             kept = activation_bytes(plain.train(), self._inputs) if self._activations else None
@@ -84,7 +85,8 @@ def activation_bytes(model: nn.Module, inputs: tuple[Any, ...]) -> int:
         kept.setdefault(tensor.untyped_storage()._cdata, tensor)  # held here, so that no number is given away again
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with hooks, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         model(*inputs)
     return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in excluded)
 

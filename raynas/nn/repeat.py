@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from torch import nn
@@ -96,4 +96,6 @@ def _make_blocks(block: Any, number: int) -> list[nn.Module]:
         return [block, *(copy.deepcopy(block) for _ in range(number - 1))][:number]
     if callable(block):
         return [cast(nn.Module, block(index)) for index in range(number)]
+    if not isinstance(block, Iterable):
+        raise ModelError(f"Repeat: found {block!r}; expected a module, a list of modules, or what makes number i of them")
     return list(block)

@@ -119,6 +119,13 @@ class Value(Varying):
 
     __gt__ = __le__ = __ge__ = __lt__
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int | float | str):
+            raise ModelError(f"{self} cannot be compared before it is chosen; compare the current value, self.width() == 8")
+        return self is other
+
+    __hash__ = nn.Module.__hash__
+
     def __index__(self) -> int:
         raise ModelError(f"{self} is not chosen yet; give it to a layer of raynas.nn, or call it in forward")
 
@@ -169,7 +176,7 @@ class Chosen(Value):
 
 def current(argument: Any) -> Any:
     """The current value of an argument: a value is called, in tuples too, anything else is itself."""
-    if isinstance(argument, Value):
+    if isinstance(argument, Value | Constant):  # a constant, where a frozen model's list holds a derived value
         return argument()
     return tuple(map(current, argument)) if isinstance(argument, tuple) else argument
 

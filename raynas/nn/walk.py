@@ -163,7 +163,7 @@ class _Walk:
         """Yield the mutables at and below ``path``; ``name`` is the path as keys have it."""
         if path in self.guards:
             guard, at = self.guards[path]
-            when = {**when, guard: at}
+            when = {**when, guard: [index for index in at if index in when.get(guard, at)]}  # one depth, inside of itself
         if (id(module), str(when)) in self.seen:
             return
         self.seen.add((id(module), str(when)))

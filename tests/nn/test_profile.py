@@ -1,39 +1,20 @@
 """``profile`` against the frozen model, run for real."""
 
+from collections.abc import Callable
 from random import Random
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.errors import ArchitectureError
 from raynas.nn import LayerChoice, Profile, Profiler, freeze, profile
 
-
-def run_for_real(model: nn.Module, *inputs: Any, activations: bool = True) -> Profile:
-    """On the CPU, with numbers; kept tensors are told apart by where they lie."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(*inputs)
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = model.train()(*inputs)
-    for parameter in model.parameters():
-        kept.pop(parameter.untyped_storage().data_ptr(), None)
-    num_bytes = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    del output
-    params = sum(parameter.numel() for parameter in model.parameters())
-    return Profile(params, counter.get_total_flops(), num_bytes if activations else None)
+RunForReal = Callable[..., Profile]
 
 
-def test_parameters_and_flops_are_those_of_the_frozen_model(example: ModuleType) -> None:
+def test_parameters_and_flops_are_those_of_the_frozen_model(example: ModuleType, run_for_real: RunForReal) -> None:
     supernet, x = example.Net(), torch.randn(2, 1, 8, 8)
     profiler = Profiler(supernet, x, activations=True)
     rng = Random(0)
@@ -60,7 +41,7 @@ class TwoInputs(nn.Module):
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_several_arguments_and_tied_weights(index: int) -> None:
+def test_several_arguments_and_tied_weights(index: int, run_for_real: RunForReal) -> None:
     net, x, architecture = TwoInputs(), torch.ones(3, 4), {"op": {"_idx": index}}
     cost = profile(net, architecture, (x, 2))
     assert cost == run_for_real(freeze(net, architecture), x, 2)

@@ -1,5 +1,6 @@
 """What every space of the zoo keeps to: its size is the closed form, all of it trains, and freezing changes no output."""
 
+import os
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 
 import raynas.zoo as zoo
 from raynas.mutators import RandomMutator
-from raynas.nn import Varying, freeze, generate_search_space
+from raynas.nn import Profile, Profiler, Varying, freeze, generate_search_space
 
 NUM_ARCHITECTURES = 20
+NUM_PROFILES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 4
 
 
 class Case(NamedTuple):
@@ -124,3 +126,11 @@ def test_freezing_keeps_outputs(case: Case) -> None:
         assert not [module for module in plain.modules() if isinstance(module, Varying)]
         with torch.no_grad():
             torch.testing.assert_close(plain(inputs), model(inputs))
+
+
+def test_profiles_are_those_of_the_frozen_model(case: Case, run_for_real: Callable[..., Profile]) -> None:
+    model, inputs, rng = case.tiny(), case.inputs(), Random(1)
+    profiler = Profiler(model, inputs, activations=True)
+    for _ in range(NUM_PROFILES):
+        architecture = profiler.space.sample(rng)
+        assert profiler.profile(architecture) == run_for_real(freeze(model, architecture), inputs)

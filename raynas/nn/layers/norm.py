@@ -23,6 +23,7 @@ class SlicedBatchNorm(SlicedLayer):
     plain: ClassVar[type[nn.Module]]
     eps: float
     momentum: float | None
+    track_running_stats: bool
     running_mean: Tensor | None
     num_batches_tracked: Tensor | None
 
@@ -45,15 +46,16 @@ class SlicedBatchNorm(SlicedLayer):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)  # type: ignore[operator]
         momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        tracks = self.track_running_stats or not self.training  # as torch's: it may be switched off later
+        if self.training and tracks and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if momentum is None:  # the plain mean over all batches
                 momentum = 1.0 / float(self.num_batches_tracked)
         cut = self.cut(self.whole(), self.now())
         return functional.batch_norm(
             input,
-            cut.get("running_mean"),
-            cut.get("running_var"),
+            cut.get("running_mean") if tracks else None,
+            cut.get("running_var") if tracks else None,
             cut.get("weight"),
             cut.get("bias"),
             training=self.training or self.running_mean is None,
@@ -86,7 +88,7 @@ class LayerNorm(SlicedLayer, nn.LayerNorm):
     """``torch.nn.LayerNorm``; the first entries of each normalised dimension are kept.
 
     Args:
-        normalized_shape: a number or a value, or a tuple of them.
+        normalized_shape: a number or a value, or several of them.
         eps, elementwise_affine, bias: as torch's.
 
     Shapes:
@@ -97,15 +99,15 @@ class LayerNorm(SlicedLayer, nn.LayerNorm):
 
     def __init__(
         self,
-        normalized_shape: Number | tuple[Number, ...],
+        normalized_shape: Number | tuple[Number, ...] | list[Number],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        shape = normalized_shape if isinstance(normalized_shape, tuple) else (normalized_shape,)
+        shape = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
         most = largest("LayerNorm", "normalized_shape", shape)
         nn.LayerNorm.__init__(self, most, eps=eps, elementwise_affine=elementwise_affine, bias=bias)
-        self.take(normalized_shape=normalized_shape, eps=eps, elementwise_affine=elementwise_affine, bias=bias)
+        self.take(normalized_shape=shape if len(shape) > 1 else shape[0], eps=eps, elementwise_affine=elementwise_affine, bias=bias)
 
     def cut(self, tensors: Tensors, now: Mapping[str, Any]) -> dict[str, Tensor]:
         place = tuple(slice(size) for size in _shape(now))
