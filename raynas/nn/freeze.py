@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raynas.nn.frozen import Constant
+from raynas.nn.frozen import Constant, set_mode
 from raynas.nn.generate import generate_search_space
 from raynas.nn.value import Chosen
 from raynas.nn.varying import Choices
@@ -64,4 +64,5 @@ def transplant(model: nn.Module, places: list[Place], architecture: Architecture
             choices.decided[id(place.mutable)] = value
             choices.replace(place.mutable, Constant(value))  # a module may hold it where no walk comes, in a list
     plain: nn.Module = choices.copy(model)
+    set_mode(plain, model.training)
     return plain

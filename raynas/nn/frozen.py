@@ -116,6 +116,16 @@ class WiredCell(nn.Module):
         return f"sources={self.sources}, merged={self.merged}"
 
 
+def set_mode(plain: nn.Module, training: bool) -> None:
+    """Put the modules of this file in training or evaluation mode, and what they hold not: it has a mode of its own."""
+    for module in plain.modules():
+        if isinstance(module, SelectInputs | SelectedLayer | Constant | Repeated | WiredCell):
+            module.training = training
+            for part in module.children():
+                for each in (part, *part.children()):
+                    each.training = training if isinstance(each, nn.ModuleList) else each.training
+
+
 def fixed_mask(length: int, indices: Sequence[int]) -> Tensor:
     """A BoolTensor of shape (length,) that is true at the indices."""
     return torch.tensor([index in indices for index in range(length)])

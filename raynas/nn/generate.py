@@ -33,7 +33,7 @@ def generate_search_space(model: nn.Module) -> SearchSpace:
     if not places:
         raise ModelError(
             f"{type(model).__name__} has no mutables, so there is nothing to search; "
-            "put a raynas.nn.LayerChoice, ValueChoice or another mutable where it may vary"
+            "put a raynas.nn.LayerChoice or InputChoice, ValueChoice or Repeat where it may vary, as an attribute of a module"
         )
     document: dict[str, dict[str, Any]] = {}
     uses: dict[str, list[When]] = {}

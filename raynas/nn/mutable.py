@@ -40,8 +40,8 @@ class Mutable(nn.Module):
         if bound is None:
             raise MutatorError(
                 f"{type(self).__name__} {self.given_key or ''} has no mutator and cannot decide; bind one to the model, "
-                "RandomMutator(model) for example, or take a plain model from raynas.freeze(model, architecture); if the model has "
-                "one, this is none of its submodules: make it an attribute of its own, or put it in an nn.ModuleList"
+                "RandomMutator(model) for example, or take a plain model from raynas.freeze(model, architecture); if the model "
+                "has one, this is none of its submodules: make it an attribute of its own, or put it in an nn.ModuleList"
             )
         return bound[0]
 

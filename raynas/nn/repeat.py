@@ -94,7 +94,7 @@ def _depth_choice(depth: tuple[int, int] | ValueChoice, key: str | None) -> Valu
 def _make_blocks(block: Any, number: int) -> list[nn.Module]:
     if isinstance(block, nn.Module) and not isinstance(block, nn.ModuleList):
         return [block, *(copy.deepcopy(block) for _ in range(number - 1))][:number]
-    if callable(block):
+    if callable(block) and not isinstance(block, nn.Module):
         return [cast(nn.Module, block(index)) for index in range(number)]
     if not isinstance(block, Iterable):
         raise ModelError(f"Repeat: found {block!r}; expected a module, a list of modules, or what makes number i of them")

@@ -124,7 +124,8 @@ class Value(Varying):
             raise ModelError(f"{self} cannot be compared before it is chosen; compare the current value, self.width() == 8")
         return self is other
 
-    __hash__ = nn.Module.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __index__(self) -> int:
         raise ModelError(f"{self} is not chosen yet; give it to a layer of raynas.nn, or call it in forward")

@@ -69,14 +69,19 @@ class Choices:
         found = self._memo[id(tensor)] if id(tensor) in self._given else tensor
         return found.detach()
 
-    def part(self, tensor: Tensor, cut: Tensor) -> Tensor:
-        """What is kept of a parameter or buffer, of which ``cut`` is a part; parameters that were tied stay so."""
+    def part(self, tensor: Tensor, cut: Tensor, layer: type[nn.Module]) -> Tensor:
+        """What is kept of a parameter or buffer, of which ``cut`` is a part; parameters that were tied stay so.
+
+        Where ``cut`` is no view, parts of one shape that one kind of ``layer`` takes from one tensor are the same part.
+        """
         if id(tensor) not in self._given and cut.shape == tensor.shape:
             return copy.deepcopy(tensor, self._memo)
         kept = cut if id(tensor) in self._given else cut.clone()
         if not isinstance(tensor, nn.Parameter):
             return kept
-        place = (id(tensor), cut.data_ptr(), cut.storage_offset(), cut.shape, cut.stride())
+        is_view = cut.untyped_storage().data_ptr() == self.whole(tensor).untyped_storage().data_ptr()
+        where = (cut.storage_offset(), cut.stride()) if is_view else (layer,)
+        place = (id(tensor), cut.shape, *where)
         trainable = tensor.requires_grad and id(tensor) not in self._given
         return self._parts.setdefault(place, nn.Parameter(kept.contiguous() if trainable else kept, requires_grad=trainable))
 

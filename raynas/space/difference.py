@@ -46,6 +46,13 @@ class SpaceDifference:
         added: keys that only the other space has, in its order.
         removed: keys that only this space has, in its order.
         changed: what is different about the keys of both, in the order of this space.
+
+    Example:
+        >>> from raynas import SearchSpace
+        >>> before = SearchSpace({"op": {"_type": "layer_choice", "_value": ["conv", "pool"]}})
+        >>> after = SearchSpace({"op": {"_type": "layer_choice", "_value": ["conv"]}})
+        >>> [change.what for change in before.diff(after).changed]
+        ['candidates']
     """
 
     added: tuple[str, ...]

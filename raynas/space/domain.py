@@ -126,6 +126,11 @@ class Domain(Immutable, Mapping[str, Any]):
 
         A step is another candidate; of an input choice one input swapped for another, or, where any number may be chosen,
         one added or removed.
+
+        Example:
+            >>> inputs = {"_type": "input_choice", "_value": {"candidates": ["x", "y", "z"], "n_chosen": 2}}
+            >>> list(Domain("skip", inputs).neighbours((0, 1)))
+            [(1, 2), (0, 2)]
         """
         n = len(self.candidates)
         if self.kind != INPUT_CHOICE:

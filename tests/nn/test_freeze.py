@@ -13,10 +13,17 @@ from torch import Tensor, nn
 from raynas.errors import ArchitectureError, ModelError
 from raynas.mutators import RandomMutator
 from raynas.nn import (
+    BatchNorm1d,
     ChoiceMutable,
+    Conv1d,
+    Dropout,
     InputChoice,
     LayerChoice,
+    Linear,
+    MultiheadAttention,
     MutableScope,
+    Repeat,
+    ValueChoice,
     choice_places,
     freeze,
     generate_search_space,
@@ -62,16 +69,34 @@ def shared_block() -> nn.Module:
     return nn.Sequential(outer, outer)
 
 
+class Unsliced(nn.Module):
+    """Values and depths that leave every weight whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.name = ValueChoice([1, 2, 4]), ValueChoice(["tanh", "relu"], key="name")
+        self.attention = MultiheadAttention(8, self.heads, dropout=ValueChoice([0.1, 0.3]), batch_first=True)
+        self.conv = Conv1d(1, 8, 3, stride=ValueChoice([1, 2]), padding=ValueChoice([1, 2]))
+        self.blocks = Repeat(lambda index: nn.Sequential(Linear(8, 8), Dropout(ValueChoice([0.1, 0.2]))), depth=(0, 3))
+        self.names, self.norm = [self.name + "_"], BatchNorm1d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x[:, None])).transpose(1, 2)
+        x = getattr(x, self.names[0]())() + self.attention(x, x, x, need_weights=False)[0] / self.heads()
+        return self.blocks(x)
+
+
 Make = Callable[[], nn.Module]
 
 
-@pytest.fixture(params=["nested", "cells", "deep tree", "shared block", "example"])
+@pytest.fixture(params=["nested", "cells", "deep tree", "shared block", "unsliced", "example"])
 def make(request: pytest.FixtureRequest, nested: nn.Module, example: ModuleType) -> Make:
     makers: dict[str, Make] = {
         "nested": type(nested),
         "cells": lambda: nn.Sequential(Cell(), Cell()),
         "deep tree": deep_tree,
         "shared block": shared_block,
+        "unsliced": Unsliced,
         "example": example.Net,
     }
     return makers[request.param]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.nn import LayerChoice
+from raynas.nn import BatchNorm1d, LayerChoice, Linear, MultiheadAttention, Repeat, ValueChoice
 from raynas.weights import LocalStore, Registry
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.bool, torch.complex64)
@@ -31,6 +31,25 @@ class Supernet(nn.Module):
         return self.head(self.outer(self.stem(x)))
 
 
+class Elastic(nn.Module):
+    """Widths and a depth, with a choice in each block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = ValueChoice([2, 4], key="width")
+        self.stem = nn.Sequential(Linear(4, width), BatchNorm1d(width))
+        ops = {"linear": lambda: Linear(width, width), "none": nn.Identity}
+        self.repeat = Repeat(
+            lambda index: LayerChoice({name: make() for name, make in ops.items()}, key=f"op{index}"), depth=(0, 2), key="depth"
+        )
+        self.attention = MultiheadAttention(width, 2)
+        self.head = Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.repeat(self.stem(x))
+        return self.head(self.attention(x, x, x, need_weights=False)[0])
+
+
 class EveryKind(nn.Module):
     """A tensor of each dtype, scalars, empty ones, an expanded one, inside and outside of a choice."""
 
@@ -55,6 +74,12 @@ class EveryKind(nn.Module):
 def supernet() -> Supernet:
     torch.manual_seed(0)
     return Supernet()
+
+
+@pytest.fixture
+def elastic() -> Elastic:
+    torch.manual_seed(0)
+    return Elastic()
 
 
 @pytest.fixture

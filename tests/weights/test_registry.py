@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from raynas.errors import ArchitectureError, RegistryError, UnknownVersionError
-from raynas.nn import LayerChoice, freeze, generate_search_space
+from raynas.nn import LayerChoice, Repeat, freeze, generate_search_space
 from raynas.oneshot import recalibrate
 from raynas.space import Architecture
 from raynas.weights import Block, LocalStore, Registry, Shard, digest_block
@@ -188,3 +188,82 @@ def test_versions_count_on_after_what_is_on_disk(supernet: nn.Module, tmp_path: 
     registry.close()
     assert registry.publish(supernet) == 3
     assert Registry("net", LocalStore(), tmp_path).newest() == 3
+
+
+def test_a_fetch_brings_the_blocks_up_to_the_depth(registry: Registry) -> None:
+    net = nn.Sequential(Repeat(lambda index: nn.Linear(2, 2), depth=(1, 3), key="depth"), nn.Linear(2, 2))
+    registry.publish(net)
+    for depth in (1, 2, 3):
+        tensors = registry.fetch(architecture(net, depth=depth - 1))
+        layers = [*(f"0.blocks.{number}" for number in range(depth)), "1"]
+        assert set(tensors) == {f"{layer}.{leaf}" for layer in layers for leaf in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("choices", "blocks"),
+    [
+        ({"depth": 0}, []),
+        ({"depth": 1, "op0": 0}, [0]),
+        ({"depth": 1, "op0": 1}, []),
+        ({"depth": 2, "op0": 0, "op1": 0}, [0, 1]),
+        ({"depth": 2, "op0": 1, "op1": 0}, [1]),
+    ],
+)
+def test_a_fetch_brings_what_is_chosen_inside_the_blocks(
+    elastic: nn.Module, registry: Registry, choices: dict[str, int], blocks: list[int]
+) -> None:
+    registry.publish(elastic)
+    tensors = registry.fetch(architecture(elastic, width=0, **choices))
+    assert {name.rpartition(".")[0] for name in tensors if name.startswith("repeat")} == {
+        f"repeat.blocks.{number}.candidates.0" for number in blocks
+    }
+    assert {name for name in elastic.state_dict() if not name.startswith("repeat")} <= set(tensors)
+    assert all(torch.equal(tensor, elastic.state_dict()[name]) for name, tensor in tensors.items())  # whole, not sliced
+
+
+def test_only_the_blocks_that_changed_are_stored_again(elastic: nn.Module) -> None:
+    store = CountingStore()
+    registry = Registry("net", store)
+    registry.publish(elastic)
+    with torch.no_grad():
+        elastic.repeat.blocks[1]["linear"].bias += 1
+    registry.publish(elastic)
+    assert store.brought == [3, 1]
+
+
+def test_slices_of_the_store_compute_what_freeze_does(elastic: nn.Module) -> None:
+    store = LocalStore()
+    registry = Registry("net", store)
+    registry.publish(elastic)
+    skeleton = type(elastic)()
+    before = {name: tensor.clone() for name, tensor in skeleton.state_dict().items()}
+    digests = {digest: digest for digest in whole_store(store)}
+    x = torch.randn(6, 4)
+    for chosen in generate_search_space(elastic).enumerate():
+        plain, reference = registry.frozen(skeleton, chosen).eval(), freeze(elastic, chosen).eval()
+        assert repr(plain) == repr(reference)
+        assert torch.equal(plain(x), reference(x))
+        assert not any(parameter.requires_grad for parameter in plain.parameters())
+        shared = {tensor.data_ptr() for tensor in registry.fetch(chosen).values()}
+        copied = [name for name, each in plain.named_parameters() if each.data_ptr() not in shared]
+        sliced = chosen["width"]["_idx"] == 0
+        assert copied == (["attention.in_proj_weight", "attention.in_proj_bias"] if sliced else [])  # joined in thirds
+        plain.train()(x)  # the statistics are its own
+        assert not torch.equal(plain.stem[1].running_mean, reference.stem[1].running_mean)
+    assert whole_store(store) == digests
+    assert all(torch.equal(tensor, before[name]) for name, tensor in skeleton.state_dict().items())
+
+
+def test_recalibrating_slices_leaves_the_store_and_others_alone(elastic: nn.Module) -> None:
+    store = LocalStore()
+    registry = Registry("net", store)
+    registry.publish(elastic)
+    digests = {digest: digest for digest in whole_store(store)}
+    chosen = architecture(elastic, width=0, depth=0)
+    data = TensorDataset(torch.randn(32, 4) * 3 + 1, torch.zeros(32))
+    one, other = registry.frozen(elastic, chosen), registry.frozen(elastic, chosen)
+    recalibrate(one, data, device=CPU, num_samples=32)
+    assert one.stem[1].running_mean.shape == (2,)
+    assert not torch.equal(one.stem[1].running_mean, other.stem[1].running_mean)
+    assert torch.equal(other.stem[1].running_mean, elastic.stem[1].running_mean[:2])
+    assert whole_store(store) == digests

@@ -63,6 +63,7 @@ class SlicedLayer(Varying):
         return dict((*self.named_parameters(), *self.named_buffers()))
 
     def to_plain(self, choices: Choices) -> nn.Module:
+        _check_forward(type(self))
         now = {name: evaluate(setting, choices.decided) for name, setting in self.settings.items()}
         with torch.device("meta"):
             plain = self.plain(**now)
@@ -71,13 +72,25 @@ class SlicedLayer(Varying):
         for name, tensor in whole.items():
             owner, _, leaf = name.rpartition(".")
             module = plain.get_submodule(owner)
-            kept = choices.part(tensor, cut.get(name, choices.whole(tensor)))
+            kept = choices.part(tensor, cut.get(name, choices.whole(tensor)), type(self))
             kind = module._parameters if isinstance(tensor, nn.Parameter) else module._buffers
             kind[leaf] = kept  # type: ignore[assignment]
         return plain.train(self.training)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={setting}" for name, setting in self.settings.items())
+
+
+def _check_forward(kind: type[SlicedLayer]) -> None:
+    """Refuse a layer whose ``forward`` is younger than what it becomes, which would compute something else."""
+    for parent in kind.__mro__:
+        if "plain" in vars(parent):
+            return
+        if "forward" in vars(parent):
+            raise ModelError(
+                f"{kind.__name__} has a forward of its own, but would be frozen to {kind.plain.__name__}, which has not; "
+                "name in plain what it becomes, or put the layer into a module of your own and do the rest there"
+            )
 
 
 def largest(layer: str, name: str, setting: Any) -> Any:

@@ -107,7 +107,9 @@ class LayerNorm(SlicedLayer, nn.LayerNorm):
         shape = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
         most = largest("LayerNorm", "normalized_shape", shape)
         nn.LayerNorm.__init__(self, most, eps=eps, elementwise_affine=elementwise_affine, bias=bias)
-        self.take(normalized_shape=shape if len(shape) > 1 else shape[0], eps=eps, elementwise_affine=elementwise_affine, bias=bias)
+        self.take(
+            normalized_shape=shape if len(shape) > 1 else shape[0], eps=eps, elementwise_affine=elementwise_affine, bias=bias
+        )
 
     def cut(self, tensors: Tensors, now: Mapping[str, Any]) -> dict[str, Tensor]:
         place = tuple(slice(size) for size in _shape(now))
