@@ -17,12 +17,23 @@ from raynas.space import CHOICE, INPUT_CHOICE, Architecture, Domain
 Tensors = Mapping[str, Tensor]
 
 
+MAX_KEPT = 10_000  # decisions
+
+
 class Decision(NamedTuple):
-    """What one key does in ``forward``: ``tensor`` as it was decided, the indices that are computed, their weights if any."""
+    """What one key does in ``forward``.
+
+    Attributes:
+        tensor: as it was decided, shape (number of candidates,).
+        indices: the candidates that are computed.
+        weighted: whether ``tensor`` holds their weights.
+        only: the one candidate that is computed as it is, by its name in ``LayerChoice.candidates``.
+    """
 
     tensor: Tensor
     indices: tuple[int, ...]
     weighted: bool
+    only: str | None
 
 
 class Mutator(BaseMutator):
@@ -38,6 +49,7 @@ class Mutator(BaseMutator):
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self._decisions: dict[str, Decision] = {}
+        self._kept: dict[tuple[str, tuple[int, ...]], Decision] = {}
 
     def sample_search(self) -> Tensors:
         """A decision for each key, to train with."""
@@ -91,8 +103,16 @@ class Mutator(BaseMutator):
             ArchitectureError: it does not fit the model's space.
         """
         chosen = Architecture.from_dict(self.space, architecture)
-        masks = self.architecture_masks(chosen)
-        self._decisions = {key: Decision(masks[key], chosen.indices[key], weighted=False) for key in chosen}
+        kept = self._kept  # making a mask takes as long as a small layer
+        self._decisions = {choice[0]: kept.get(choice) or self._keep(*choice) for choice in chosen.indices.items()}
+
+    def _keep(self, key: str, indices: tuple[int, ...]) -> Decision:
+        if len(self._kept) >= MAX_KEPT:  # an input choice of any number has 2**n options
+            self._kept.clear()
+        mask = torch.zeros(len(self.space[key].candidates), dtype=torch.bool)
+        mask[list(indices)] = True
+        decision = self._kept[key, indices] = Decision(mask, indices, False, str(indices[0]) if len(indices) == 1 else None)
+        return decision
 
     def architecture_masks(self, architecture: Architecture) -> dict[str, Tensor]:
         """An architecture as decisions: a BoolTensor for each active key."""
@@ -108,10 +128,11 @@ class Mutator(BaseMutator):
         return MappingProxyType(self._decisions)
 
     def on_forward_layer_choice(self, mutable: LayerChoice, *args: Any, **kwargs: Any) -> Forwarded:
-        decision = self._decided(mutable.key)
+        decision = self._decisions.get(mutable.__dict__["_bound"][1]) or self._decided(mutable.key)
+        if decision.only is not None and mutable.reduction != "none":  # by ``_modules``: indexing a ModuleList takes 1.5 us
+            listed: Any = mutable._modules["candidates"]
+            return listed._modules[decision.only](*args, **kwargs), decision.tensor
         indices, candidates = decision.indices, mutable.candidates
-        if len(indices) == 1 and not decision.weighted and mutable.reduction != "none":
-            return candidates[indices[0]](*args, **kwargs), decision.tensor
         outputs = [candidates[index](*args, **kwargs) for index in indices]
         return self._reduced(mutable, decision, outputs)
 
@@ -141,9 +162,12 @@ def _read_decision(domain: Domain, tensor: Tensor) -> Decision:
         raise MutatorError(f"key {domain.key!r}: found {found}; expected a tensor of shape ({n},)")
     if tensor.dtype != torch.bool and not tensor.is_floating_point():
         raise MutatorError(f"key {domain.key!r}: found {tensor.dtype}; expected torch.bool to select or a float to weigh")
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise MutatorError(f"key {domain.key!r}: found the weights {tensor.tolist()}; expected finite numbers")
     indices = tuple(index for index, value in enumerate(tensor.tolist()) if value)
     if not indices and domain.kind != INPUT_CHOICE:
         raise MutatorError(f"key {domain.key!r}: no candidate is selected; expected at least one")
     if domain.kind == CHOICE and len(indices) > 1:
         raise MutatorError(f"key {domain.key!r}: {len(indices)} values are selected; expected one, values cannot be mixed")
-    return Decision(tensor, indices, weighted=tensor.dtype != torch.bool)
+    weighted = tensor.dtype != torch.bool
+    return Decision(tensor, indices, weighted, str(indices[0]) if len(indices) == 1 and not weighted else None)

@@ -85,4 +85,4 @@ class InputChoice(ReducingChoice):
 
     def forward(self, inputs: Sequence[Any] | Mapping[str, Any]) -> Any:
         output, mask = self.mutator.on_forward_input_choice(self, self.order_inputs(inputs))
-        return (output, mask) if self.return_mask else output
+        return (output, None if mask is None else mask.clone()) if self.return_mask else output

@@ -131,8 +131,9 @@ class LayerChoice(ReducingChoice):
         return layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        output, mask = self.mutator.on_forward_layer_choice(self, *args, **kwargs)
-        return (output, mask) if self.return_mask else output
+        bound = self.__dict__["_bound"]
+        output, mask = (bound[0] if bound else self.mutator).on_forward_layer_choice(self, *args, **kwargs)
+        return (output, None if mask is None else mask.clone()) if self.return_mask else output
 
     def _position(self, at: Any) -> int:
         number = len(self.names)

@@ -15,7 +15,8 @@ from raynas.nn.varying import Varying
 
 WRAPPERS = ("module", "_orig_mod")  # segments that DistributedDataParallel and torch.compile put into paths
 When = dict[str, list[int]]
-Owner = tuple[str, tuple[int, ...]]  # a key, and the indices at which it makes use of a weight
+Condition = tuple[str, tuple[int, ...]]  # a key, and the indices at which it makes use of a weight
+Owner = tuple[Condition, ...]  # all of them must hold; none at all: what lies outside all choices
 
 
 @dataclass
@@ -66,26 +67,25 @@ def choice_places(model: nn.Module) -> list[Place]:
     return [place for place in find_mutables(model) if isinstance(place.mutable, ChoiceMutable)]
 
 
-def state_owners(model: nn.Module) -> dict[str, Owner | None]:
-    """For every name of ``state_dict``, the innermost choice that it hangs on; ``None``: outside all choices.
+def state_owners(model: nn.Module) -> dict[str, Owner]:
+    """For every name of ``state_dict``, the choices that it hangs on, the outermost first; empty outside all choices.
 
-    A tensor that two candidates share lies outside all choices.
+    A tensor that is used in several places hangs on what these have in common.
     """
     keys = {id(place.mutable): place.key for place in find_mutables(model)}
-    guarded: dict[str, Owner] = {}
+    guarded: dict[str, Condition] = {}
     for path, module in model.named_modules(remove_duplicate=False):  # a shared module's weights have all of its names
         if isinstance(module, Varying):
             for child, mutable, indices in module.guards():
                 guarded[_join(path, child)] = (keys[id(mutable)], indices)
-    owners: dict[str, Owner | None] = {}
-    by_storage: dict[int, list[str]] = {}
+    by_tensor: dict[int, list[str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        owners[name] = _innermost(name, guarded)
-        by_storage.setdefault(id(tensor), []).append(name)
-    for names in by_storage.values():
-        if len({owners[name] for name in names}) > 1:
-            owners.update(dict.fromkeys(names, None))
-    return owners
+        by_tensor.setdefault(id(tensor), []).append(name)
+    owners: dict[str, Owner] = {}
+    for names in by_tensor.values():
+        first, *others = [_conditions(name, guarded) for name in names]
+        owners.update(dict.fromkeys(names, tuple(each for each in first if all(each in other for other in others))))
+    return {name: owners[name] for name in model.state_dict()}
 
 
 def merge_conditions(key: str, uses: list[When]) -> When:
@@ -132,13 +132,10 @@ def _follows(strict: When, lenient: When) -> bool:
     return all(parent in strict and set(strict[parent]) <= set(at) for parent, at in lenient.items())
 
 
-def _innermost(name: str, guarded: dict[str, Owner]) -> Owner | None:
-    prefix = name
-    while "." in prefix:
-        prefix = prefix.rpartition(".")[0]
-        if prefix in guarded:
-            return guarded[prefix]
-    return None
+def _conditions(name: str, guarded: dict[str, Condition]) -> Owner:
+    segments = name.split(".")
+    prefixes = (".".join(segments[:length]) for length in range(1, len(segments)))
+    return tuple(dict.fromkeys(guarded[prefix] for prefix in prefixes if prefix in guarded))
 
 
 def _join(path: str, name: str) -> str:

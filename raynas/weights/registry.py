@@ -147,7 +147,5 @@ class Registry:
 
 
 def _is_on_path(shard: Shard, architecture: Architecture) -> bool:
-    if shard.owner is None:
-        return True
-    key, indices = shard.owner
-    return key in architecture and not set(indices).isdisjoint(architecture.indices[key])
+    chosen = architecture.indices
+    return all(key in chosen and not set(indices).isdisjoint(chosen[key]) for key, indices in shard.owner)

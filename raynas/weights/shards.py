@@ -46,13 +46,13 @@ class Shard:
     """A block and what is in it.
 
     Attributes:
-        owner: a key and the indices at which the block is used; ``None`` for what lies outside all choices.
+        owner: keys and the indices at which the block is used; empty for what lies outside all choices.
         digest: 32 hexadecimal digits of SHA-256 over the block.
         num_bytes: the length of the block.
         tensors: the tensors in it.
     """
 
-    owner: Owner | None
+    owner: Owner
     digest: str
     num_bytes: int
     tensors: tuple[TensorEntry, ...]
@@ -74,7 +74,7 @@ class Manifest:
         """As JSON."""
         shards = [
             {
-                "owner": [shard.owner[0], list(shard.owner[1])] if shard.owner else None,
+                "owner": [[key, list(indices)] for key, indices in shard.owner],
                 "digest": shard.digest,
                 "num_bytes": shard.num_bytes,
                 "tensors": [{**vars(entry), "shape": list(entry.shape)} for entry in shard.tensors],
@@ -89,7 +89,7 @@ class Manifest:
         try:
             shards = []
             for entry in document["shards"]:
-                owner = (str(entry["owner"][0]), tuple(map(int, entry["owner"][1]))) if entry["owner"] else None
+                owner = tuple((str(key), tuple(map(int, indices))) for key, indices in entry["owner"])
                 tensors = tuple(TensorEntry(**{**fields, "shape": tuple(fields["shape"])}) for fields in entry["tensors"])
                 shards.append(Shard(owner, str(entry["digest"]), int(entry["num_bytes"]), tensors))
             return cls(int(document["version"]), tuple(shards))
@@ -108,7 +108,7 @@ def make_shards(model: nn.Module) -> list[tuple[Shard, Block]]:
         RegistryError: a tensor is quantised or sparse, or an entry of ``state_dict`` is no tensor.
     """
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
-    by_owner: dict[Owner | None, dict[str, Tensor]] = {}
+    by_owner: dict[Owner, dict[str, Tensor]] = {}
     owners = state_owners(model)
     for name, tensor in model.state_dict().items():
         by_owner.setdefault(owners[name], {})[name] = tensor
@@ -120,7 +120,7 @@ def digest_block(block: Block) -> str:
     return hashlib.sha256(block.data).hexdigest()[:32]
 
 
-def _make_shard(owner: Owner | None, tensors: Mapping[str, Tensor], buffers: set[str]) -> tuple[Shard, Block]:
+def _make_shard(owner: Owner, tensors: Mapping[str, Tensor], buffers: set[str]) -> tuple[Shard, Block]:
     entries, offset, placed = [], 0, dict[tuple[int, torch.Size, tuple[int, ...]], int]()
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):

@@ -68,8 +68,8 @@ def test_what_a_users_own_guards_say_is_a_condition() -> None:
     }
     assert space.size == 1 + 2
     owners = state_owners(Twice())
-    assert owners["one.always.weight"] is None
-    assert owners["other.sometimes.candidates.0.bias"] == ("one.sometimes", (0,))
+    assert owners["one.always.weight"] == ()
+    assert owners["other.sometimes.candidates.0.bias"][-1] == ("one.sometimes", (0,))
 
 
 def test_each_module_becomes_one_wherever_it_is_referred_to() -> None:

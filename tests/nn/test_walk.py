@@ -91,7 +91,7 @@ def test_a_model_that_is_itself_a_mutable_needs_a_key() -> None:
     with pytest.raises(ModelError, match="the model itself is a LayerChoice; give it a key"):
         find_mutables(two())
     assert keys(two("op")) == ["op"]
-    assert state_owners(two("op")) == {"candidates.0.weight": ("op", (0,)), "candidates.0.bias": ("op", (0,))}
+    assert state_owners(two("op")) == {"candidates.0.weight": (("op", (0,)),), "candidates.0.bias": (("op", (0,)),)}
 
 
 def test_a_module_under_two_names_is_found_once_under_the_first() -> None:
@@ -156,28 +156,28 @@ def test_a_key_is_active_wherever_one_of_its_uses_is(
             assert merge_conditions("k", list(order)) == expected
 
 
-def test_the_owner_of_a_weight_is_the_innermost_candidate(nested: nn.Module) -> None:
+def test_a_weight_hangs_on_every_candidate_around_it(nested: nn.Module) -> None:
     owners = {name.removesuffix(".weight"): owner for name, owner in state_owners(nested).items() if name.endswith("weight")}
     assert owners == {
-        "op.candidates.0.0": ("op", (0,)),
-        "op.candidates.0.1.candidates.0": ("op.candidates.0.1", (0,)),
-        "op.candidates.0.1.candidates.1.candidates.1": ("deep", (1,)),
-        "head": None,
+        "op.candidates.0.0": (("op", (0,)),),
+        "op.candidates.0.1.candidates.0": (("op", (0,)), ("op.candidates.0.1", (0,))),
+        "op.candidates.0.1.candidates.1.candidates.1": (("op", (0,)), ("op.candidates.0.1", (1,)), ("deep", (1,))),
+        "head": (),
     }
     assert set(state_owners(nested)) == set(nested.state_dict())
 
 
 def test_a_choice_under_two_names_owns_its_weights_under_both() -> None:
     choice = two("op")
-    assert set(state_owners(Pair(choice, choice)).values()) == {("op", (0,))}
+    assert set(state_owners(Pair(choice, choice)).values()) == {(("op", (0,)),)}
 
 
 def test_a_tensor_that_two_candidates_share_lies_outside() -> None:
     net = nn.Sequential(LayerChoice([nn.Linear(4, 4), nn.Linear(4, 4)], key="op"))
     net[0].candidates[1].weight = net[0].candidates[0].weight
     assert state_owners(net) == {
-        "0.candidates.0.weight": None,
-        "0.candidates.0.bias": ("op", (0,)),
-        "0.candidates.1.weight": None,
-        "0.candidates.1.bias": ("op", (1,)),
+        "0.candidates.0.weight": (),
+        "0.candidates.0.bias": (("op", (0,)),),
+        "0.candidates.1.weight": (),
+        "0.candidates.1.bias": (("op", (1,)),),
     }

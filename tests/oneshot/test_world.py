@@ -78,6 +78,7 @@ def work(rank: int, folder: Path) -> None:
     trainer.average_buffers()
     found |= {"model": trainer.model.state_dict(), "bytes_sent": trainer.bytes_sent}
     torch.save(found, folder / f"found-{rank}.pt")
+    dist.barrier()  # gloo may abort a process whose peer leaves before it
     dist.destroy_process_group()
 
 

@@ -267,3 +267,11 @@ def test_recalibrating_slices_leaves_the_store_and_others_alone(elastic: nn.Modu
     assert not torch.equal(one.stem[1].running_mean, other.stem[1].running_mean)
     assert torch.equal(other.stem[1].running_mean, elastic.stem[1].running_mean[:2])
     assert whole_store(store) == digests
+
+
+def test_a_fetch_leaves_blocks_that_share_a_key_and_lie_beyond_the_depth(registry: Registry) -> None:
+    net = nn.Sequential(Repeat(lambda index: LayerChoice([nn.Linear(2, 2), nn.Tanh()], key="op"), depth=(1, 3), key="depth"))
+    registry.publish(net)
+    for depth in (1, 2, 3):
+        names = registry.fetch(architecture(net, depth=depth - 1, op=0))
+        assert {name.split(".")[2] for name in names} == {str(block) for block in range(depth)}
