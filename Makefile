@@ -20,11 +20,14 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 
 nightly: $(VENV)/.test
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=1200
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/space.py
+	$(BIN)/python benchmarks/forward.py
+	$(BIN)/python benchmarks/profile.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
