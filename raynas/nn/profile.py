@@ -27,7 +27,8 @@ class Profile:
         flops: floating-point operations of one forward pass, as ``torch.utils.flop_counter`` counts them: 2 for a
             multiply-add (many papers print half of that), convolutions and matrix products only; attention as if written out.
         activation_bytes: what autograd keeps of one forward pass in training mode until backward, parameters excluded and
-            attention as if written out; ``None`` where it was not asked for.
+            attention as if written out; ``None`` where it was not asked for, or where batch norm cannot be trained on so small
+            a sample input (it needs two values a channel).
     """
 
     params: int
@@ -62,9 +63,17 @@ class Profiler:
             with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
                 plain(*self._inputs)
             params = sum(parameter.numel() for parameter in plain.parameters() if parameter.requires_grad)
-            kept = activation_bytes(plain.train(), self._inputs) if self._activations else None
+            kept = self._activation_bytes(plain.train()) if self._activations else None
             self._known[chosen.digest] = Profile(params, counter.get_total_flops(), kept)
         return self._known[chosen.digest]
+
+    def _activation_bytes(self, plain: nn.Module) -> int | None:
+        try:
+            return activation_bytes(plain, self._inputs)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):  # torch's words; it has no class for it
+                raise
+            return None
 
 
 def without_numbers(model: nn.Module, sample_input: Any) -> tuple[nn.Module, tuple[Any, ...]]:

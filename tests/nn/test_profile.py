@@ -65,6 +65,8 @@ def test_an_architecture_is_profiled_once() -> None:
 
 def test_a_single_sample_is_enough_for_batch_norm() -> None:
     net = nn.Sequential(LayerChoice([nn.BatchNorm1d(4), nn.Identity()], key="op"))
+    assert profile(net, {"op": {"_idx": 0}}, torch.ones(1, 4)) == Profile(8, 0, None)
+    assert profile(net, {"op": {"_idx": 0}}, torch.ones(2, 4)).activation_bytes
     assert Profiler(net.train(), torch.ones(1, 4)).profile({"op": {"_idx": 0}}) == Profile(8, 0)
 
 
