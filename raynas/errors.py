@@ -8,6 +8,7 @@ RaynasError
 ├── TaskError (ValueError)               a task or the file that defines it is wrong
 ├── OptionError (ValueError)             an argument is out of its range
 ├── SearcherError (RuntimeError)         a searcher broke the tuner protocol
+├── ResultError (ValueError)             a searcher was told what is no result
 ├── UnknownSearcherError (LookupError)   no searcher of that name is installed
 ├── NoMoreTrials (Exception)             raised by a searcher: the space is done
 ├── SearchStoppedError (RuntimeError)    a search ended early, because its trials fail
@@ -53,6 +54,10 @@ class OptionError(RaynasError, ValueError):
 
 class SearcherError(RaynasError, RuntimeError):
     """A searcher broke the tuner protocol; the message names the searcher."""
+
+
+class ResultError(RaynasError, ValueError):
+    """A searcher was told a value that is no result: not a number, or not a finite one."""
 
 
 class UnknownSearcherError(RaynasError, LookupError):

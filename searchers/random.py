@@ -9,6 +9,8 @@ from raynas.errors import NoMoreTrials
 from raynas.explore import Searcher
 from raynas.space import Architecture
 
+MAX_FORBIDDEN = 20_000
+
 
 class RandomSearcher(Searcher):
     """Every architecture once, in random order, until the space is used up.
@@ -17,9 +19,13 @@ class RandomSearcher(Searcher):
     so far. So a proposal costs the same in a space of 10 and of 10**30. Random search is the baseline that others must
     beat (Li and Talwalkar, "Random search and reproducibility for neural architecture search", UAI 2019).
 
+    What the constraint forbids is passed over; ``MAX_FORBIDDEN`` in a row end the search.
+
     Args:
         seed: of the permutation.
     """
+
+    multi_objective = True
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
@@ -27,9 +33,13 @@ class RandomSearcher(Searcher):
         self._num_drawn = 0
 
     def generate_parameters(self, parameter_id: int) -> Architecture:
-        if self._num_drawn >= self.space.size:
-            raise NoMoreTrials(f"all {self.space.size} architectures have been proposed")
-        return self.space.unrank(self._draw())
+        for _ in range(MAX_FORBIDDEN):
+            if self._num_drawn >= self.space.size:
+                raise NoMoreTrials(f"all {self.space.size} architectures have been proposed")
+            drawn = self.space.unrank(self._draw())
+            if self.allowed is None or self.allowed(drawn):
+                return drawn
+        raise NoMoreTrials(f"the constraint forbade {MAX_FORBIDDEN} architectures in a row")
 
     def _draw(self) -> int:
         drawn, last = self._num_drawn, self.space.size

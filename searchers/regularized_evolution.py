@@ -10,6 +10,8 @@ from raynas.errors import OptionError
 from raynas.explore import Searcher
 from raynas.space import Architecture, generator_state, restore_generator
 
+MAX_TRIES = 100  # to make something allowed; what is forbidden after them does not run
+
 
 class RegularizedEvolutionSearcher(Searcher):
     """Algorithm 1 of the paper: mutate the best of a random sample of the population; the oldest member dies.
@@ -36,6 +38,13 @@ class RegularizedEvolutionSearcher(Searcher):
 
     def generate_parameters(self, parameter_id: int) -> Architecture:
         self._num_proposed += 1
+        for _ in range(MAX_TRIES):
+            child = self._make()
+            if self.allowed is None or self.allowed(child):
+                break
+        return child
+
+    def _make(self) -> Architecture:
         if self._num_proposed <= self.population_size or not self._population:
             return self.space.sample(self.rng)
         members = [self._population[self.rng.randrange(len(self._population))] for _ in range(self.sample_size)]
@@ -44,6 +53,7 @@ class RegularizedEvolutionSearcher(Searcher):
         return self.space.mutate(parent, self.rng) if able else self.space.sample(self.rng)
 
     def receive_trial_result(self, parameter_id: int, parameters: Architecture, value: Any) -> None:
+        super().receive_trial_result(parameter_id, parameters, value)
         self._population.append((value, parameters))
 
     def state_dict(self) -> dict[str, Any]:

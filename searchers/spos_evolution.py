@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from raynas.errors import OptionError
-from raynas.explore import Constraint, Searcher
-from raynas.space import Architecture, generator_state, restore_generator
+from raynas.errors import NoMoreTrials, OptionError
+from raynas.explore import Archive, Searcher
+from raynas.space import Architecture, SearchSpace, generator_state, restore_generator
 
-MAX_TRIES = 100  # to draw something new and allowed, for each member of a generation
+Sources = tuple[Callable[[], Architecture], ...]
 
 
 class SposEvolutionSearcher(Searcher):
@@ -18,7 +18,7 @@ class SposEvolutionSearcher(Searcher):
 
     A generation is proposed as a whole, and is taken in the order of its ids when all of its trials have ended; so the
     result does not depend on how many run at once or which ends first. What is proposed keeps the constraint and was not
-    proposed before, as far as that can be found in ``MAX_TRIES`` draws.
+    proposed before; when nothing of the kind is left, the search is over.
 
     Args:
         seed: of the searcher's generator.
@@ -51,15 +51,15 @@ class SposEvolutionSearcher(Searcher):
             raise OptionError(f"{num_mutations} mutations and {num_crossovers} crossovers make more than {population_size}")
         self.population_size, self.num_parents, self.mutation_rate = population_size, num_parents, mutation_rate
         self.num_mutations, self.num_crossovers = num_mutations, num_crossovers
-        self._allowed: Constraint | None = None
         self._queue: deque[Architecture] = deque()
         self._open: dict[int, tuple[Architecture, float] | None] = {}  # ids of this generation, with their results
         self._running: set[int] = set()
         self._best: list[tuple[float, Architecture]] = []
-        self._seen: set[str] = set()
+        self._archive: Archive
 
-    def set_constraint(self, allowed: Constraint) -> None:
-        self._allowed = allowed
+    def update_search_space(self, search_space: SearchSpace) -> None:
+        super().update_search_space(search_space)
+        self._archive = Archive(self)
 
     def generate_parameters(self, parameter_id: int) -> Architecture | None:
         if not self._queue:
@@ -67,11 +67,14 @@ class SposEvolutionSearcher(Searcher):
                 return None
             self._take_generation()
             self._queue.extend(self._make_generation())
+            if not self._queue:
+                raise NoMoreTrials("no architecture is left that is allowed and was not proposed before")
         self._open[parameter_id] = None
         self._running.add(parameter_id)
         return self._queue.popleft()
 
     def receive_trial_result(self, parameter_id: int, parameters: Architecture, value: Any) -> None:
+        super().receive_trial_result(parameter_id, parameters, value)
         self._open[parameter_id] = (parameters, value)
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
@@ -89,35 +92,21 @@ class SposEvolutionSearcher(Searcher):
         self._open.clear()
 
     def _make_generation(self) -> list[Architecture]:
+        bred = [self._mutated] * self.num_mutations + [self._crossed] * self.num_crossovers if self._best else []
+        sources: list[Sources] = [(make,) for make in bred] + [()] * (self.population_size - len(bred))
         made: list[Architecture] = []
-        if self._best:
-            made += [self._draw(self._mutated) for _ in range(self.num_mutations)]
-            made += [self._draw(self._crossed) for _ in range(self.num_crossovers)]
-        made += [self._draw(self._random) for _ in range(self.population_size - len(made))]
+        for source in sources:
+            try:
+                made.append(self._archive.draw(*source))
+            except NoMoreTrials:
+                break  # the last generation is a smaller one
         return made
-
-    def _draw(self, make: Callable[[], Architecture]) -> Architecture:
-        """Something new and allowed; if none turns up, something new at random; at last, something known to be allowed."""
-        known = None
-        tries = MAX_TRIES if len(self._seen) < self.space.size else 1  # nothing new is left
-        for source in (make, self._random):
-            for _ in range(tries):
-                drawn = source()
-                if drawn.digest in self._seen:
-                    known = drawn
-                elif self._allowed is None or self._allowed(drawn):
-                    self._seen.add(drawn.digest)
-                    return drawn
-        return drawn if known is None else known
-
-    def _random(self) -> Architecture:
-        return self.space.sample(self.rng)
 
     def _mutated(self) -> Architecture:
         parent = self._best[self.rng.randrange(len(self._best))][1]
         able = sum(self.space[key].num_options > 1 for key in parent)
         if not able:
-            return self._random()
+            return self.space.sample(self.rng)
         for _ in range(max(1, sum(self.rng.random() < self.mutation_rate for _ in range(able)))):
             parent = self.space.mutate(parent, self.rng)
         return parent
@@ -133,7 +122,7 @@ class SposEvolutionSearcher(Searcher):
             "open": [[trial, result and [result[0].to_dict(), result[1]]] for trial, result in self._open.items()],
             "running": sorted(self._running),
             "best": [[value, architecture.to_dict()] for value, architecture in self._best],
-            "seen": sorted(self._seen),
+            "archive": self._archive.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -143,4 +132,4 @@ class SposEvolutionSearcher(Searcher):
         self._open = {trial: (read(result[0]), result[1]) if result else None for trial, result in state["open"]}
         self._running = set(state["running"])
         self._best = [(value, read(document)) for value, document in state["best"]]
-        self._seen = set(state["seen"])
+        self._archive.load_state_dict(state["archive"])

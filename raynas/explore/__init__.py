@@ -1,5 +1,6 @@
 """How a space is explored: the tuner protocol, the session that mediates, the history on disk. No torch, no Ray."""
 
+from raynas.explore.archive import Archive, Known
 from raynas.explore.evaluation import BY_VALUE, Evaluate, Outcome, Trial, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord, trials_table, write_trials
 from raynas.explore.journal import Journal
@@ -11,10 +12,12 @@ from raynas.explore.session import SearchLimits, SearchSession
 
 __all__ = [
     "BY_VALUE",
+    "Archive",
     "Constraint",
     "EngineOptions",
     "Evaluate",
     "Journal",
+    "Known",
     "Objective",
     "Outcome",
     "Proposal",

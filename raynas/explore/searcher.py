@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
-from raynas.errors import NoMoreTrials
+from raynas.errors import NoMoreTrials, ResultError
 from raynas.space import Architecture, SearchSpace
 
 Value = float | Mapping[str, float]
+Constraint = Callable[[Architecture], bool]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Searcher:
     Attributes:
         space: the search space, once ``update_search_space`` was called.
         rng: the generator.
+        allowed: the constraint, once ``set_constraint`` was called; ``None`` if there is none.
+        multi_objective: whether it can be told several objectives at once; of the class. A search with several metrics
+            refuses a searcher that cannot.
 
     Example:
         >>> class FirstOnly(Searcher):
@@ -46,14 +51,24 @@ class Searcher:
         ...         return self.space.unrank(0)
     """
 
+    multi_objective: ClassVar[bool] = False
+
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.space: SearchSpace
+        self.allowed: Constraint | None = None
 
     def update_search_space(self, search_space: SearchSpace) -> None:
         """Called once, before anything else."""
         self.space = search_space
+
+    def set_constraint(self, allowed: Constraint) -> None:
+        """Told, after the space and before the first proposal, which architectures may be proposed.
+
+        What is forbidden and proposed all the same is not run: it comes back as a trial that ended without a result.
+        """
+        self.allowed = allowed
 
     def generate_parameters(self, parameter_id: int) -> Architecture | Proposal | None:
         """Propose something to evaluate.
@@ -82,7 +97,21 @@ class Searcher:
         return proposals
 
     def receive_trial_result(self, parameter_id: int, parameters: Architecture, value: Value) -> None:
-        """A trial has finished. ``value`` is finite and larger is better; a mapping where there are several objectives."""
+        """A trial has finished.
+
+        Whoever overrides this calls it first, for its check.
+
+        Args:
+            parameter_id: of the proposal; negative for what was imported.
+            parameters: what was proposed.
+            value: larger is better; a mapping from metric to value where there are several objectives.
+
+        Raises:
+            ResultError: a value is not a finite number. A failure is never a number: it is a ``trial_end`` without a result.
+        """
+        for number in value.values() if isinstance(value, Mapping) else (value,):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                raise ResultError(f"trial {parameter_id} was told {value!r}; expected a finite number, larger is better")
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
         """A trial has ended, exactly once for each id, after its result; ``success`` is False if there is none."""
@@ -98,6 +127,3 @@ class Searcher:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on as the searcher whose ``state_dict`` this was: the very same sequence."""
-
-
-Constraint = Callable[[Architecture], bool]

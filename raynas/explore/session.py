@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from raynas.errors import NoMoreTrials, RaynasError, RunExistsError, SearcherError, SearchStoppedError
+from raynas.errors import NoMoreTrials, OptionError, RaynasError, RunExistsError, SearcherError, SearchStoppedError
 from raynas.explore.guarded_searcher import GuardedSearcher
 from raynas.explore.history import COMPLETED, FAILED, REUSED, RUNNING, STOPPED, TrialRecord
 from raynas.explore.journal import Event, Journal
@@ -89,6 +89,9 @@ class SearchSession:
         self._num_in_a_row = 0  # proposals since the last one that was run
         self._failure, self._num_same_failures = "", 0
         self._telling = True
+        if len(objective.metrics) > 1 and not getattr(searcher, "multi_objective", True):
+            name, metrics = type(searcher).__name__, " and ".join(objective.metrics)
+            raise OptionError(f"searcher {name} takes one objective, not {metrics}; nsga2 takes several")
         self._guarded = GuardedSearcher(searcher, space, limits.constraint)
         if journal is not None:
             self._open(journal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -166,6 +166,20 @@ class Architecture(Immutable, Mapping[str, Choice]):
         """Write the JSON document to a file."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
+    def to_indices(self) -> dict[str, list[int]]:
+        """The shortest form as JSON: active key to the indices picked, without names."""
+        return {key: list(indices) for key, indices in self._indices.items()}
+
+    @classmethod
+    def from_indices(cls, space: SearchSpace, indices: Mapping[str, Sequence[int]]) -> Architecture:
+        """The inverse of ``to_indices``.
+
+        Raises:
+            ArchitectureError: they do not fit the space; the message names the key, what was found and expected.
+        """
+        several = {key for key in indices if key in space and space[key].kind == INPUT_CHOICE}
+        return cls(space, {key: {"_idx": list(at) if key in several else _only(key, at)} for key, at in indices.items()})
+
     @classmethod
     def from_dict(cls, space: SearchSpace, choices: Mapping[str, Any]) -> Architecture:
         """Read an architecture of ``space`` from plain dicts and lists.
@@ -202,3 +216,9 @@ class Architecture(Immutable, Mapping[str, Choice]):
             ArchitectureError: a mask has another length, is neither zeros nor ones, or selects a wrong number.
         """
         return cls(space, read_masks(space, exported))
+
+
+def _only(key: str, indices: Sequence[int]) -> int:
+    if len(indices) != 1:
+        raise ArchitectureError(f"key {key!r}: found {len(indices)} indices; expected one")
+    return indices[0]

@@ -273,3 +273,17 @@ def test_an_export_that_is_no_choice_is_refused_by_key(key: str, mask: Any, said
         Architecture.from_export(SPACE, MASKS | {key: mask})
     assert f"key '{key}'" in str(raised.value)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("space", example_spaces(), ids=range(30))
+def test_the_indices_alone_say_which_it_is(space: SearchSpace) -> None:
+    rng = Random(0)
+    for architecture in (space.sample(rng) for _ in range(5)):
+        assert Architecture.from_indices(space, json.loads(json.dumps(architecture.to_indices()))) == architecture
+
+
+@pytest.mark.parametrize("indices", [{"op": [0, 1]}, {"op": []}, {"op": [7]}, {"other": [0]}, {}])
+def test_indices_that_do_not_fit_are_refused(indices: dict[str, list[int]]) -> None:
+    space = SearchSpace({"op": {"_type": "layer_choice", "_value": ["conv", "pool"]}})
+    with pytest.raises(ArchitectureError):
+        Architecture.from_indices(space, indices)
