@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from raynas.api.run import Run as Run
     from raynas.api.run import start_run as start_run
     from raynas.api.run_folder import RunFolder as RunFolder
-    from raynas.api.search import SearchResult as SearchResult
     from raynas.api.search import search as search
+    from raynas.api.search_result import SearchResult as SearchResult
     from raynas.api.supernet import Supernet as Supernet
     from raynas.api.supernet import train_supernet as train_supernet
     from raynas.api.task_file import load_model as load_model
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raynas.api.within import within as within
     from raynas.errors import NoMoreTrials as NoMoreTrials
     from raynas.errors import RaynasError as RaynasError
+    from raynas.errors import TrialStopped as TrialStopped
     from raynas.explore import Proposal as Proposal
     from raynas.explore import Searcher as Searcher
     from raynas.explore import Trial as Trial
@@ -50,12 +51,13 @@ _HOMES = {
     "Retrained": "api.retrain",
     "Run": "api.run",
     "RunFolder": "api.run_folder",
-    "SearchResult": "api.search",
+    "SearchResult": "api.search_result",
     "SearchSpace": "space",
     "Searcher": "explore",
     "Supernet": "api.supernet",
     "Task": "oneshot",
     "Trial": "explore",
+    "TrialStopped": "errors",
     "WeightRegistry": "api.registry",
     "apply_fixed_architecture": "mutators",
     "disconnect": "api.connection",
@@ -93,6 +95,7 @@ __all__ = [
     "Supernet",
     "Task",
     "Trial",
+    "TrialStopped",
     "WeightRegistry",
     "__version__",
     "apply_fixed_architecture",

@@ -8,6 +8,7 @@ RaynasError
 ├── TaskError (ValueError)               a task or the file that defines it is wrong
 ├── OptionError (ValueError)             an argument is out of its range
 ├── SearcherError (RuntimeError)         a searcher broke the tuner protocol
+│   └── InvalidProposalError             it proposed what is no architecture of the space
 ├── ResultError (ValueError)             a searcher was told what is no result
 ├── UnknownSearcherError (LookupError)   no searcher of that name is installed
 ├── NoMoreTrials (Exception)             raised by a searcher: the space is done
@@ -19,6 +20,8 @@ RaynasError
 ├── RunExistsError (FileExistsError)     the run folder is there already
 ├── RunNotFoundError (FileNotFoundError) there is no such run
 └── RunDamagedError (OSError)            a file of a run cannot be read
+
+TrialStopped (BaseException) is no error and stands beside the tree: it ends a trial that a scheduler has stopped.
 
 Each class also derives from the builtin in parentheses, takes one message, and so survives pickling.
 """
@@ -54,6 +57,10 @@ class OptionError(RaynasError, ValueError):
 
 class SearcherError(RaynasError, RuntimeError):
     """A searcher broke the tuner protocol; the message names the searcher."""
+
+
+class InvalidProposalError(SearcherError):
+    """A searcher proposed what is no architecture of its search space; it is told so and asked again."""
 
 
 class ResultError(RaynasError, ValueError):
@@ -98,3 +105,10 @@ class RunNotFoundError(RaynasError, FileNotFoundError):
 
 class RunDamagedError(RaynasError, OSError):
     """A file of a run cannot be read."""
+
+
+class TrialStopped(BaseException):
+    """Raised by ``trial.report`` in a trial that is stopped; let it pass, after closing what is open.
+
+    Not an ``Exception``, so that an ``except Exception`` around a step of training does not swallow it.
+    """

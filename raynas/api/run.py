@@ -15,7 +15,8 @@ from raynas.api.evaluators import WEIGHTS, from_scratch, inherited
 from raynas.api.plan import Plan
 from raynas.api.registry import WeightRegistry
 from raynas.api.run_folder import RunFolder, read_json, write_json
-from raynas.api.search import SearchResult, search
+from raynas.api.search import search
+from raynas.api.search_result import SearchResult
 from raynas.api.supernet import train_supernet
 from raynas.api.task_file import load_task_file
 from raynas.api.within import Within, within

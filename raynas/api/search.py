@@ -3,89 +3,34 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from raynas.api.connection import ray_is_running
+from raynas.api.known_results import read_known
 from raynas.api.run_folder import RunFolder
-from raynas.errors import OptionError, SearchStoppedError
+from raynas.api.search_files import SearchFiles
+from raynas.api.search_result import SearchResult
+from raynas.errors import OptionError
 from raynas.explore import (
     Constraint,
     EngineOptions,
     Journal,
     Objective,
+    ProgressLine,
     SearchLimits,
     SearchSession,
-    TrialRecord,
     make_searcher,
     run_local,
-    trials_table,
-    write_trials,
+    watch,
 )
-from raynas.space import Architecture, SearchSpace
+from raynas.space import SearchSpace
 
 ENGINES = ("auto", "local", "tune")
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best trial.
-
-    Attributes:
-        architecture: what it evaluated.
-        value: its metric, in the user's sign.
-        metrics: all that it reported.
-        trial_id: its id.
-    """
-
-    architecture: Architecture
-    value: float
-    metrics: Mapping[str, float]
-    trial_id: int
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found.
-
-    Attributes:
-        records: every trial, by id.
-        objective: which metrics counted.
-        num_spent: trials that were run.
-        num_forbidden: proposals that the constraint forbade.
-        engine: the engine that ran them.
-        seconds: how long it took.
-        folder: the run folder, ``None`` if nothing was kept.
-        found: the best trial, ``None`` if none completed.
-    """
-
-    records: Mapping[int, TrialRecord]
-    objective: Objective
-    num_spent: int
-    num_forbidden: int
-    engine: str
-    seconds: float
-    folder: Path | None
-    found: Best | None
-
-    @property
-    def trials(self) -> pa.Table:
-        """Every trial as a table: id, state, digest, architecture (JSON), budget, ..., and a column a metric."""
-        return trials_table(self.records.values())
-
-    @property
-    def best(self) -> Best:
-        """The best trial. Raises ``SearchStoppedError`` if no trial completed."""
-        if self.found is None:
-            errors = [record.error.splitlines()[0] for record in self.records.values() if record.error]
-            last = f"the last failure was: {errors[-1]}" if errors else "none was run"
-            raise SearchStoppedError(f"no trial completed; {last}")
-        return self.found
 
 
 def search(
@@ -101,10 +46,18 @@ def search(
     resources_per_trial: Mapping[str, float] | None = None,
     constraint: Constraint | None = None,
     repeat: bool = False,
+    max_failures_per_trial: int | None = None,
+    max_seconds: float | None = None,
+    patience: int | None = None,
+    initial_architectures: Sequence[Mapping[str, Any]] = (),
+    import_data: str | Path | Sequence[Mapping[str, Any]] = (),
     engine: str = "auto",
+    scheduler: Any = None,
+    callbacks: Sequence[Any] = (),
     storage_path: str | Path | None = None,
     name: str = "search",
     resume: bool = False,
+    progress: bool | None = None,
     on_event: Callable[[SearchSession], None] | None = None,
 ) -> SearchResult:
     """Search for the best architecture of a space.
@@ -113,25 +66,38 @@ def search(
         space: what to search.
         evaluate: called with a ``Trial``, reports its metrics with ``trial.report(accuracy=...)``; or a class with
             ``setup()``, called once in each process, and ``evaluate(trial)``.
-        searcher: a name of ``raynas.searchers()``, or any object with the tuner protocol.
+        searcher: a name of ``raynas.searchers()``, or an object: with the tuner protocol, a tuner written for NNI, or a
+            searcher of Ray Tune such as ``OptunaSearch()``.
         searcher_options: for a searcher given by name.
-        metric: what counts.
-        mode: ``"max"`` or ``"min"``.
+        metric: what counts; several objectives as a list.
+        mode: ``"max"`` or ``"min"``, one for each objective.
         num_trials: how many trials are run; what was evaluated before is answered from the history and costs none.
         max_concurrent: how many run at once; ``None``: as many as there is room for. In process they run one after the
             other all the same, the searcher sees them as simultaneous.
         resources_per_trial: ``{"cpu": 1, "gpu": 0.5}``; ``{"cpu": 1}`` if ``None``.
         constraint: an architecture to whether it may be evaluated, asked before a trial is spent.
         repeat: whether the same architecture may be run again.
-        engine: ``"local"`` in this process, ``"tune"`` through Ray Tune, ``"auto"``: Tune where Ray is connected.
+        max_failures_per_trial: how often a trial that failed is run again, under its own id. ``None``: once if its worker
+            died, never if ``evaluate`` raised an error.
+        max_seconds: after how many seconds no trial is started any more; those that run are waited for.
+        patience: end when so many trials in a row have not bettered the best value, or the front.
+        initial_architectures: run first; the searcher learns of their results before it proposes.
+        import_data: results from elsewhere, which the searcher is told first: the folder of an earlier run, or
+            ``{"parameter": architecture, "value": number}`` each, in the sign of the metric.
+        engine: ``"local"`` in this process, ``"tune"`` through Ray Tune, ``"auto"``: Tune where Ray is connected, or where
+            there is a scheduler or a callback. ``result.engine`` says which it was.
+        scheduler: of Ray Tune, ``ASHAScheduler`` for example; it stops trials that report and do badly.
+        callbacks: of Ray Tune: TensorBoard, MLflow, W&B.
         storage_path: the folder of run folders; ``None`` keeps nothing on disk.
         name: of the run folder.
         resume: go on with a run folder that is there; what it holds is not run again.
+        progress: whether a live line is shown; ``None``: where standard error is a terminal.
         on_event: called after every proposal and result, for progress.
 
     Raises:
         OptionError: an argument is out of its range.
-        RunExistsError: the run folder is there and ``resume`` is not set, or it was made with another space.
+        RunExistsError: the run folder is there and ``resume`` is not set, or it was made with another space,
+            objective or searcher.
         UnknownSearcherError: no searcher of that name is installed.
         SearcherError: the searcher broke the tuner protocol.
         SearchStoppedError: five trials in a row failed with the same cause.
@@ -144,33 +110,68 @@ def search(
         >>> raynas.search(space, evaluate, num_trials=3).best.architecture
         Architecture(width=32)
     """
-    if type(num_trials) is not int or num_trials < 1:
-        raise OptionError(f"num_trials is {num_trials!r}; expected an integer of at least 1")
-    run_engine, engine = _choose_engine(engine)
-    if isinstance(searcher, str):
-        searcher = make_searcher(searcher, searcher_options or {})
-    elif searcher_options:
-        raise OptionError("searcher_options are for a searcher given by name; this one is an object")
-    objective, limits = Objective(metric, mode), SearchLimits(num_trials, constraint, repeat)
-    folder = RunFolder.create(storage_path, name, resume=resume) if storage_path is not None else None
-    journal = _open_journal(folder, space)
-    session = SearchSession(searcher, space, objective, limits=limits, journal=journal, on_event=on_event)
-    options = EngineOptions(max_concurrent, dict(resources_per_trial or {"cpu": 1}), folder.path.resolve() if folder else None)
+    objective = Objective(metric, mode)
+    limits = SearchLimits(
+        num_trials,
+        constraint,
+        repeat,
+        max_failures_per_trial=max_failures_per_trial,
+        max_seconds=max_seconds,
+        patience=patience,
+    )
+    made, about = _make_searcher(searcher, searcher_options)
+    run_engine, engine = _choose_engine(engine, only_tune=scheduler is not None or bool(callbacks))
+    initial = [space.validate(architecture) for architecture in initial_architectures]
+    known = read_known(import_data, space, objective)
     start = time.time()
-    try:
-        run_engine(session, evaluate, options)
-    finally:
-        _keep(session, folder, journal)
+    with ExitStack() as stack:
+        folder = RunFolder.create(storage_path, name, resume=resume) if storage_path is not None else None
+        journal = _open_journal(folder, space, about, stack)
+        session = SearchSession(made, space, objective, limits=limits, journal=journal)
+        if folder is not None:
+            facts = {"metric": metric, "mode": mode, "space_size": space.size, **about, "engine": engine}
+            files = SearchFiles(folder, facts)
+            session.listeners.append(files)
+            stack.callback(lambda: files.write(session.state))
+        if on_event is not None:
+            session.listeners.append(on_event)
+        if progress or (progress is None and on_event is None and sys.stderr.isatty()):
+            line = ProgressLine()
+            session.listeners.append(line)
+            stack.callback(lambda: line.close(session))
+        stack.enter_context(watch(session.searcher))
+        session.start_from(initial, known)
+        path = folder.path.resolve() if folder else None
+        resources = dict(resources_per_trial or {"cpu": 1})
+        run_engine(session, evaluate, EngineOptions(max_concurrent, resources, path, scheduler, callbacks))
     if session.error is not None:
         raise session.error
-    return _make_result(session, engine, time.time() - start, folder)
+    return SearchResult(session.state, engine, time.time() - start, folder.path if folder else None)
 
 
-def _choose_engine(engine: str) -> tuple[Callable[[SearchSession, Any, EngineOptions], None], str]:
+def _make_searcher(searcher: Any, options: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    """The searcher, and what a run folder says of it."""
+    if isinstance(searcher, str):
+        return make_searcher(searcher, options or {}), {"searcher": searcher, "searcher_options": _as_json(options or {})}
+    if options:
+        raise OptionError("searcher_options are for a searcher given by name; this one is an object")
+    about = {"searcher": type(searcher).__name__}
+    if any(kind.__module__.startswith("ray.tune.") for kind in type(searcher).__mro__):
+        from raynas.runtime import TuneSearcherAdapter
+
+        return TuneSearcherAdapter(searcher), about
+    return searcher, about
+
+
+def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, str | int | float | None) else repr(value) for name, value in options.items()}
+
+
+def _choose_engine(engine: str, *, only_tune: bool) -> tuple[Callable[[SearchSession, Any, EngineOptions], None], str]:
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r} does not exist; expected one of {', '.join(ENGINES)}")
     if engine == "auto":
-        engine = "tune" if ray_is_running() else "local"
+        engine = "tune" if only_tune or ray_is_running() else "local"
         logging.getLogger(__name__).info("engine %r was chosen", engine)
     if engine == "local":
         return run_local, engine
@@ -179,36 +180,11 @@ def _choose_engine(engine: str) -> tuple[Callable[[SearchSession, Any, EngineOpt
     return run_tune, engine
 
 
-def _open_journal(folder: RunFolder | None, space: SearchSpace) -> Journal | None:
+def _open_journal(folder: RunFolder | None, space: SearchSpace, about: dict[str, Any], stack: ExitStack) -> Journal | None:
     if folder is None:
         return None
     if not folder.search_space.exists():
         space.save(folder.search_space)
-    return Journal(folder.journal)
-
-
-def _keep(session: SearchSession, folder: RunFolder | None, journal: Journal | None) -> None:
-    if folder is None or journal is None:
-        return
-    write_trials(session.records.values(), folder.trials)
-    if len(session.objective.metrics) == 1 and (record := session.best()) is not None:
-        record.architecture.save(folder.best)
-    journal.close()
-
-
-def _make_result(session: SearchSession, engine: str, seconds: float, folder: RunFolder | None) -> SearchResult:
-    record = session.best() if len(session.objective.metrics) == 1 else None
-    found = None
-    if record is not None:
-        value = record.metrics[session.objective.metrics[0]]
-        found = Best(record.architecture, value, record.metrics, record.id)
-    return SearchResult(
-        records=session.records,
-        objective=session.objective,
-        num_spent=session.num_spent,
-        num_forbidden=session.num_forbidden,
-        engine=engine,
-        seconds=seconds,
-        folder=folder.path if folder else None,
-        found=found,
-    )
+    journal = Journal(folder.journal, about=about)
+    stack.callback(journal.close)
+    return journal

@@ -4,11 +4,16 @@ from raynas.explore.archive import Archive, Known
 from raynas.explore.evaluation import BY_VALUE, Evaluate, Outcome, Trial, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord, trials_table, write_trials
 from raynas.explore.journal import Journal
+from raynas.explore.limits import SearchLimits
 from raynas.explore.local_engine import EngineOptions, run_local
 from raynas.explore.objective import Objective
+from raynas.explore.pareto import crowding_distance, dominates, hypervolume, non_dominated_sort, pareto_front
 from raynas.explore.plugins import make_searcher, searchers
+from raynas.explore.progress import ProgressLine
+from raynas.explore.search_state import SearchState
 from raynas.explore.searcher import Constraint, Proposal, Searcher
-from raynas.explore.session import SearchLimits, SearchSession
+from raynas.explore.session import SearchSession
+from raynas.explore.watch import watch
 
 __all__ = [
     "BY_VALUE",
@@ -20,17 +25,25 @@ __all__ = [
     "Known",
     "Objective",
     "Outcome",
+    "ProgressLine",
     "Proposal",
     "SearchLimits",
     "SearchSession",
+    "SearchState",
     "Searcher",
     "Trial",
     "TrialRecord",
+    "crowding_distance",
+    "dominates",
+    "hypervolume",
     "make_searcher",
+    "non_dominated_sort",
+    "pareto_front",
     "prepare_evaluate",
     "run_local",
     "run_trial",
     "searchers",
     "trials_table",
+    "watch",
     "write_trials",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raynas.errors import OptionError
+from raynas.errors import OptionError, TrialStopped
 from raynas.space import Architecture
 
 
@@ -24,10 +24,18 @@ class Trial:
         metrics: what was reported last.
     """
 
-    def __init__(self, id: int, architecture: Architecture, *, budget: float | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        id: int,
+        architecture: Architecture,
+        *,
+        budget: float | None = None,
+        folder: Path | None = None,
+        on_report: Callable[[dict[str, float]], None] | None = None,
+    ) -> None:
         self.id, self.architecture, self.budget = id, architecture, budget
         self.metrics: dict[str, float] = {}
-        self._folder = folder
+        self._folder, self._on_report = folder, on_report
 
     @property
     def keeps_files(self) -> bool:
@@ -37,14 +45,19 @@ class Trial:
     def report(self, **metrics: float) -> None:
         """Report figures, by name. What is reported later replaces what was reported before.
 
+        A trial that trains reports once an epoch, so that a scheduler can stop it: then this waits for its answer.
+
         Raises:
             OptionError: a figure is not a number.
+            TrialStopped: a scheduler has stopped this trial.
         """
         for name, value in metrics.items():
             try:
                 self.metrics[name] = float(value)
             except (TypeError, ValueError):
                 raise OptionError(f"metric {name!r} is {value!r}; report numbers, {name}=0.93 for example") from None
+        if self._on_report is not None:
+            self._on_report(dict(self.metrics))
 
     def save(self, path: str | Path) -> None:
         """Keep a file or folder for ``load`` and for the run folder; an earlier one of this trial is replaced.
@@ -71,10 +84,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an evaluation ended: with metrics, or with an error whose first line is its cause."""
+    """How an evaluation ended: with metrics, with an error whose first line is its cause, or stopped on the way."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    stopped: bool = False
 
 
 Evaluate = Callable[[Trial], object]
@@ -108,6 +122,8 @@ def run_trial(evaluate: Evaluate, trial: Trial, metrics: tuple[str, ...]) -> Out
     """Evaluate one trial; whatever it raises, and a metric that is missing or not finite, is an outcome with a cause."""
     try:
         returned = evaluate(trial)
+    except TrialStopped:
+        return Outcome(trial.metrics, stopped=True)
     except Exception as error:
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         return Outcome(trial.metrics, f"{cause}\n{traceback.format_exc()}")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raynas.errors import NoMoreTrials, RaynasError, SearcherError
+from raynas.errors import ArchitectureError, InvalidProposalError, NoMoreTrials, SearcherError
+from raynas.explore.nni_tuner import adapt
 from raynas.explore.searcher import Constraint, Proposal, Value
 from raynas.space import Architecture, SearchSpace
+
+REQUIRED = ("update_search_space", "generate_parameters", "receive_trial_result")
 
 
 class GuardedSearcher:
@@ -18,57 +23,65 @@ class GuardedSearcher:
         space: what it is told.
         constraint: what it is told where it takes one.
 
+    Attributes:
+        name: of its class.
+        busy_since, busy_with: when it was called (``time.monotonic``), ``None`` if it is not at work; which method.
+
     Raises:
-        SearcherError: it lacks one of the three methods.
+        SearcherError: it lacks one of the three methods, or raises when it is told the space.
     """
 
     def __init__(self, searcher: Any, space: SearchSpace, constraint: Constraint | None) -> None:
-        self._searcher, self._space, self.name = searcher, space, type(searcher).__name__
-        for method in ("update_search_space", "generate_parameters", "receive_trial_result"):
+        self.name = type(searcher).__name__
+        self.busy_since: float | None = None
+        self.busy_with = ""
+        for method in REQUIRED:
             if not callable(getattr(searcher, method, None)):
                 raise SearcherError(f"{self.name} is no searcher: it has no method {method}")
-        searcher.update_search_space(space)
-        if constraint is not None and hasattr(searcher, "set_constraint"):
-            searcher.set_constraint(constraint)
+        self._searcher, self._space = adapt(searcher), space
+        self._call("update_search_space", space)
+        if constraint is not None and hasattr(self._searcher, "set_constraint"):
+            self._call("set_constraint", constraint)
+
+    @property
+    def multi_objective(self) -> bool:
+        """Whether it may be told several objectives at once; what does not say so is left to show it."""
+        return bool(getattr(self._searcher, "multi_objective", True))
 
     def generate(self, parameter_id: int) -> Proposal | None:
         """The next proposal, checked; ``None`` to wait.
 
         Raises:
             NoMoreTrials: the space is done.
-            SearcherError: the searcher raised, or proposed what does not fit the space.
+            InvalidProposalError: it proposed what does not fit the space.
+            SearcherError: the searcher raised.
         """
+        proposed = self._call("generate_parameters", parameter_id, through=(NoMoreTrials, InvalidProposalError))
+        if proposed is None:
+            return None
+        architecture, budget = (proposed.architecture, proposed.budget) if isinstance(proposed, Proposal) else (proposed, None)
         try:
-            proposed = self._searcher.generate_parameters(parameter_id)
-            if proposed is None:
-                return None
-            if isinstance(proposed, Proposal):
-                return Proposal(Architecture.from_dict(self._space, proposed.architecture), proposed.budget)
-            return Proposal(Architecture.from_dict(self._space, proposed))
-        except NoMoreTrials:
-            raise
-        except RaynasError as error:
-            raise SearcherError(f"searcher {self.name}, proposal {parameter_id}: {error}") from error
-        except Exception as error:
-            raise SearcherError(f"searcher {self.name} raised {type(error).__name__} when asked: {error}") from error
+            return Proposal(Architecture.from_dict(self._space, architecture), budget)
+        except ArchitectureError as error:
+            raise InvalidProposalError(f"searcher {self.name}, proposal {parameter_id}: {error}") from error
 
-    def tell(self, parameter_id: int, architecture: Architecture, value: Value | None) -> None:
+    def tell(self, parameter_id: int, architecture: Architecture | None, value: Value | None) -> None:
         """A trial has ended; ``None`` means without a result. Raises ``SearcherError`` if the searcher does."""
-        try:
-            if value is not None:
-                self._searcher.receive_trial_result(parameter_id, architecture, value)
-            if hasattr(self._searcher, "trial_end"):
-                self._searcher.trial_end(parameter_id, value is not None)
-        except Exception as error:
-            raise SearcherError(f"searcher {self.name} raised {type(error).__name__} when told: {error}") from error
+        if value is not None and architecture is not None:
+            self._call("receive_trial_result", parameter_id, architecture, value)
+        if hasattr(self._searcher, "trial_end"):
+            self._call("trial_end", parameter_id, value is not None)
+
+    def import_data(self, data: Sequence[Mapping[str, Any]]) -> None:
+        """Results from elsewhere. Raises ``SearcherError`` if the searcher does."""
+        if hasattr(self._searcher, "import_data"):
+            self._call("import_data", data)
+        elif data:
+            logging.getLogger(__name__).warning("searcher %s has no import_data: it does not learn what is known", self.name)
 
     def state(self) -> dict[str, Any] | None:
         """Its ``state_dict``; ``None`` if it has none. Raises ``SearcherError`` if the searcher raises."""
-        try:
-            state: dict[str, Any] | None = self._searcher.state_dict() if hasattr(self._searcher, "state_dict") else None
-        except Exception as error:
-            raise SearcherError(f"searcher {self.name} raised {type(error).__name__} in state_dict: {error}") from error
-        return state
+        return self._call("state_dict") if hasattr(self._searcher, "state_dict") else None
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state. Raises ``SearcherError`` if it cannot: another searcher's state, for example."""
@@ -77,3 +90,14 @@ class GuardedSearcher:
         except Exception as error:
             found = f"searcher {self.name} cannot load the state of the run: {type(error).__name__}: {error}"
             raise SearcherError(f"{found}; was the run made with another searcher?") from error
+
+    def _call(self, method: str, *arguments: Any, through: tuple[type[Exception], ...] = ()) -> Any:
+        self.busy_with, self.busy_since = method, time.monotonic()
+        try:
+            return getattr(self._searcher, method)(*arguments)
+        except Exception as error:
+            if isinstance(error, through):
+                raise
+            raise SearcherError(f"searcher {self.name} raised {type(error).__name__} in {method}: {error}") from error
+        finally:
+            self.busy_since = None

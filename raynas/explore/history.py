@@ -30,6 +30,7 @@ class TrialRecord:
         start, end: seconds since the epoch.
         node: the machine on which it ran.
         attempt: 1 for the first.
+        num_failures: how many attempts failed; those that an interrupted search left are not counted.
         error: the cause of a failure, its first line naming it.
     """
 
@@ -42,6 +43,7 @@ class TrialRecord:
     end: float | None = None
     node: str | None = None
     attempt: int = 1
+    num_failures: int = 0
     error: str | None = None
 
 

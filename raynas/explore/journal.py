@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Journal:
     Args:
         folder: made if it is not there.
         segment_events: how many events a segment holds before it is closed.
+        about: what else the first event says of the search, and what must be the same when it goes on.
 
     Attributes:
         events: those that were in the folder when it was opened.
@@ -34,8 +36,9 @@ class Journal:
         RunDamagedError: a line other than the last one is not JSON.
     """
 
-    def __init__(self, folder: Path, segment_events: int = SEGMENT_EVENTS) -> None:
+    def __init__(self, folder: Path, segment_events: int = SEGMENT_EVENTS, *, about: Mapping[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.about = dict(about or {})
         self._folder, self._segment_events = folder, segment_events
         closed = sorted(path for path in folder.glob(f"*{_CLOSED}") if not path.name.endswith(_OPEN))
         _check_row(folder, len(closed))
@@ -89,6 +92,25 @@ class Journal:
         self._file = (self._folder / f"{self._segment:06d}{_OPEN}").open("ab", buffering=0)
 
 
+def read_events(folder: Path) -> list[Event]:
+    """The events of a journal that someone else may be writing; nothing is changed.
+
+    Raises:
+        RunDamagedError: there is no journal, or a line other than the last one is not JSON.
+    """
+    for attempt in range(5):
+        paths = sorted(folder.glob(f"*{_CLOSED}"))
+        if not paths:
+            raise RunDamagedError(f"{folder} holds no journal of a search")
+        _check_row(folder, sum(not path.name.endswith(_OPEN) for path in paths))
+        try:
+            return [event for path in paths for event in _read_lines(path, whole=not path.name.endswith(_OPEN), mend=False)]
+        except FileNotFoundError:
+            if attempt == 4:  # the writer has just closed a segment, which renames it
+                raise
+    raise AssertionError("unreachable")
+
+
 def _check_row(folder: Path, num_closed: int) -> None:
     """Every closed segment is there, and none lies behind the open one."""
     row = {f"{number:06d}{_CLOSED}" for number in range(1, num_closed + 1)} | {f"{num_closed + 1:06d}{_OPEN}"}
@@ -97,16 +119,17 @@ def _check_row(folder: Path, num_closed: int) -> None:
         raise RunDamagedError(f"a segment before {folder / beside[0]} is missing; restore it from a backup")
 
 
-def _read_lines(path: Path, whole: bool) -> list[Event]:
-    """The events of a segment; a torn last line of an open one is cut off the file."""
+def _read_lines(path: Path, whole: bool, *, mend: bool = True) -> list[Event]:
+    """The events of a segment; a torn last line of an open one is left out, and with ``mend`` cut off the file."""
     data = path.read_bytes()
     lines = data.split(b"\n")
     tail = lines.pop()
     if tail:
         if whole:
             raise RunDamagedError(f"{path} ends in the middle of an event; restore it from a backup")
-        with path.open("r+b") as file:
-            file.truncate(len(data) - len(tail))
+        if mend:
+            with path.open("r+b") as file:
+                file.truncate(len(data) - len(tail))
     events = []
     for number, line in enumerate(lines, 1):
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,15 @@ class EngineOptions:
         max_concurrent: how many trials may run at once; ``None``: as many as the resources hold.
         resources_per_trial: ``{"cpu": 1}``, fractions allowed.
         folder: the run folder; ``None`` keeps nothing.
+        scheduler: of Ray Tune, which stops trials; ``None``: each runs to its end.
+        callbacks: of Ray Tune, such as its TensorBoard logger.
     """
 
     max_concurrent: int | None = None
     resources_per_trial: dict[str, float] = field(default_factory=lambda: {"cpu": 1.0})
     folder: Path | None = None
+    scheduler: Any = None
+    callbacks: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         if self.max_concurrent is not None and self.max_concurrent < 1:
@@ -42,7 +47,12 @@ def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> 
 
     With ``max_concurrent`` above 1 that many proposals are asked for ahead and evaluated in their order: what a searcher
     sees when as many trials of equal length run at once, without the machines.
+
+    Raises:
+        OptionError: there is a scheduler or a callback, which are Ray Tune's.
     """
+    if options.scheduler is not None or options.callbacks:
+        raise OptionError('schedulers and callbacks are those of Ray Tune; take engine="tune"')
     call = prepare_evaluate(evaluate)
     metrics = session.objective.metrics
     running: deque[TrialRecord] = deque()
@@ -54,7 +64,9 @@ def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> 
         record, start = running.popleft(), time.time()
         trial = Trial(record.id, record.architecture, budget=record.budget, folder=options.trial_folder(record.id))
         outcome = run_trial(call, trial, metrics)
-        if outcome.error is None:
+        if outcome.stopped:
+            session.stop(record.id, outcome.metrics, start=start)
+        elif outcome.error is None:
             session.tell(record.id, outcome.metrics, start=start)
         else:
             session.fail(record.id, outcome.error, start=start)

@@ -43,7 +43,11 @@ class Objective:
         """What a searcher is told: larger is better; a mapping where there are several objectives."""
         if len(self.metrics) == 1:
             return self.scalar(metrics)
-        return {name: sign * metrics[name] for name, sign in zip(self.metrics, self._signs, strict=True)}
+        return dict(zip(self.metrics, self.point(metrics), strict=True))
+
+    def point(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The objectives in their order, larger is better in each."""
+        return tuple(sign * metrics[name] for name, sign in zip(self.metrics, self._signs, strict=True))
 
     def scalar(self, metrics: Mapping[str, float]) -> float:
         """The value of a single objective. Raises ``OptionError`` where there are several: none is the best."""

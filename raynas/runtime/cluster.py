@@ -6,7 +6,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ray
@@ -55,9 +55,12 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def num_cpus() -> int:
-    """CPUs of the cluster."""
-    return int(ray.cluster_resources().get("CPU", 1))
+def num_slots(resources: Mapping[str, float]) -> int:
+    """How many trials with these resources (``cpu``, ``gpu`` or custom ones) the cluster holds at once; at least 1."""
+    there = ray.cluster_resources()
+    names = {"cpu": "CPU", "gpu": "GPU"}
+    rooms = [there.get(names.get(name, name), 0) / amount for name, amount in resources.items() if amount > 0]
+    return max(1, int(min(rooms, default=1)))
 
 
 def ship(value: Any, name: str) -> bytes:

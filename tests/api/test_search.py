@@ -54,7 +54,6 @@ def test_an_existing_run_is_refused(tmp_path: Path) -> None:
 
 def test_forbidden_architectures_are_never_run() -> None:
     result = raynas.search(SPACE, evaluate, num_trials=30, constraint=lambda architecture: architecture["k0"].value == 0)
-    assert result.num_forbidden > 0
     assert result.num_spent == 27  # a third of 81
     assert {record.architecture["k0"].value for record in result.records.values()} == {0}
 

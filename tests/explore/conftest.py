@@ -37,6 +37,8 @@ class ScriptedSearcher(Searcher):
     An answer is the number of an architecture, ``None`` to wait, an exception to raise, or a function of the space.
     """
 
+    multi_objective = True
+
     def __init__(self, *answers: Any) -> None:
         super().__init__()
         self.answers = list(answers)

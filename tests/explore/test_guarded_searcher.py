@@ -14,9 +14,6 @@ MakeSession = Callable[..., SearchSession]
 
 BROKEN: dict[str, tuple[Any, str]] = {
     "raises": (KeyError("lost"), "KeyError"),
-    "out of range": (lambda _: {"width": {"_idx": 9}}, "width"),
-    "no architecture": (lambda _: 7, "int"),
-    "a proposal of nonsense": (lambda _: Proposal({"nonsense": 1}), "nonsense"),
     "waits for nothing": (None, "no trial is running"),
 }
 
@@ -32,6 +29,39 @@ def test_a_searcher_that_breaks_the_protocol_is_named(scripted: Any, make_sessio
     assert session.done
 
 
+INVALID: dict[str, tuple[Any, str]] = {
+    "out of range": (lambda _: {"width": {"_idx": 9}}, "width"),
+    "no architecture": (lambda _: 7, "int"),
+    "a proposal of nonsense": (lambda _: Proposal({"nonsense": 1}), "nonsense"),
+}
+
+
+@pytest.mark.parametrize("invalid", INVALID)
+def test_an_invalid_proposal_has_failed_and_another_is_asked_for(
+    scripted: Any, make_session: MakeSession, space: SearchSpace, invalid: str
+) -> None:
+    searcher = scripted(*[INVALID[invalid][0]] * 19, 5)
+    session = make_session(searcher)
+    record = session.ask()
+    assert (record.id, record.architecture) == (19, space.unrank(5))
+    assert searcher.ends == [(number, False) for number in range(19)]
+    assert (session.state.num_invalid, session.num_spent, session.error) == (19, 1, None)
+
+
+@pytest.mark.parametrize("invalid", INVALID)
+def test_twenty_invalid_proposals_in_a_row_end_the_search_by_name(
+    scripted: Any, make_session: MakeSession, invalid: str
+) -> None:
+    answer, named = INVALID[invalid]
+    session = make_session(scripted(0, *[answer] * 30))
+    session.tell(session.ask().id, {"accuracy": 0.5})
+    assert session.ask() is None
+    assert isinstance(session.error, SearcherError)
+    assert "20 invalid proposals in a row" in str(session.error)
+    assert "ScriptedSearcher" in str(session.error)
+    assert named in str(session.error)
+
+
 @pytest.mark.parametrize("method", ["receive_trial_result", "trial_end"])
 def test_a_searcher_that_raises_when_told_is_named(scripted: Any, make_session: MakeSession, method: str) -> None:
     def raises(*_: Any) -> None:
@@ -41,7 +71,7 @@ def test_a_searcher_that_raises_when_told_is_named(scripted: Any, make_session: 
     setattr(searcher, method, raises)
     session = make_session(searcher)
     session.tell(session.ask().id, {"accuracy": 0.5})
-    assert "ScriptedSearcher raised ZeroDivisionError when told: of no use" in str(session.error)
+    assert f"ScriptedSearcher raised ZeroDivisionError in {method}: of no use" in str(session.error)
     assert isinstance(session.error, SearcherError)
     assert session.ask() is None
     assert session.records[0].state == "completed"
@@ -54,16 +84,16 @@ def test_a_plain_dict_is_as_good_as_an_architecture(scripted: Any, make_session:
 
 def test_a_plain_object_with_three_methods_is_a_searcher(make_session: MakeSession, accuracy: Any) -> None:
     class Plain:
-        def update_search_space(self, search_space: SearchSpace) -> None:
-            self.space, self.told = search_space, []
+        def update_search_space(self, search_space: dict[str, Any]) -> None:
+            self.space, self.told = SearchSpace(search_space), []
 
         def generate_parameters(self, parameter_id: int) -> dict[str, Any]:
             if parameter_id == 6:
                 raise NoMoreTrials("six are enough")
             return self.space.unrank(parameter_id % 4).to_dict()
 
-        def receive_trial_result(self, parameter_id: int, parameters: Architecture, value: float) -> None:
-            self.told.append((parameter_id, accuracy(parameters) == value))
+        def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: float) -> None:
+            self.told.append((parameter_id, accuracy(self.space.validate(parameters)) == value))
 
     def evaluate(trial: Trial) -> None:
         trial.report(accuracy=accuracy(trial.architecture))
