@@ -60,7 +60,7 @@ def measure(num_architectures: int, *, num_workers: int, supernet_epochs: int | 
 def accuracy(evaluate: object, architecture: raynas.Architecture) -> float:
     """One evaluation in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        trial = raynas.Trial(0, architecture, folder=Path(folder) / "kept")
+        trial = raynas.Trial(0, architecture, checkpoints=Path(folder))
         outcome = run_trial(evaluate, trial, ("accuracy",))  # type: ignore[arg-type]
     if outcome.error is not None:
         raise RuntimeError(outcome.error)

@@ -103,10 +103,10 @@ class Archive:
 
     def state_dict(self) -> dict[str, Any]:
         """As JSON; the generator is the searcher's to keep."""
-        results = [[known.value, known.architecture.to_indices()] for known in self.results]
+        results = [[known.value, known.architecture.to_row()] for known in self.results]
         return {"results": results, "proposed": list(self._proposed)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of ``state_dict``."""
-        self.results = [Known(value, Architecture.from_indices(self._space, indices)) for value, indices in state["results"]]
+        self.results = [Known(value, Architecture.from_row(self._space, row)) for value, row in state["results"]]
         self._proposed = dict.fromkeys(state["proposed"])

@@ -22,6 +22,10 @@ class Trial:
         architecture: what to evaluate.
         budget: what the searcher asks for, ``None`` if it does not.
         metrics: what was reported last.
+
+    Args:
+        checkpoints: the folder in which each trial has one of its own; ``None``: nothing is kept.
+        on_report: called with all figures after each report; may raise ``TrialStopped``.
     """
 
     def __init__(
@@ -30,17 +34,22 @@ class Trial:
         architecture: Architecture,
         *,
         budget: float | None = None,
-        folder: Path | None = None,
+        checkpoints: Path | None = None,
         on_report: Callable[[dict[str, float]], None] | None = None,
     ) -> None:
         self.id, self.architecture, self.budget = id, architecture, budget
         self.metrics: dict[str, float] = {}
-        self._folder, self._on_report = folder, on_report
+        self._checkpoints, self._on_report = checkpoints, on_report
 
     @property
     def keeps_files(self) -> bool:
         """Whether ``save`` has somewhere to keep files: whether the search has a run folder."""
-        return self._folder is not None
+        return self._checkpoints is not None
+
+    @property
+    def _folder(self) -> Path | None:
+        """Made when it is asked for: most trials keep nothing, and paths are slow."""
+        return self._checkpoints / f"{self.id:05d}" if self._checkpoints is not None else None
 
     def report(self, **metrics: float) -> None:
         """Report figures, by name. What is reported later replaces what was reported before.
@@ -65,21 +74,23 @@ class Trial:
         Raises:
             OptionError: the search has no run folder (``storage_path``).
         """
-        if self._folder is None:
+        folder = self._folder
+        if folder is None:
             raise OptionError("trial.save needs a run folder; give raynas.search a storage_path")
-        source, beside = Path(path), self._folder.with_name(f".{self._folder.name}.new")
+        source, beside = Path(path), folder.with_name(f".{folder.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         if source.is_dir():
             shutil.copytree(source, beside, dirs_exist_ok=True)
         else:
             shutil.copy2(source, beside)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        beside.rename(self._folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
 
     def load(self) -> Path | None:
         """The folder with what this trial saved last, ``None`` if nothing was saved."""
-        return self._folder if self._folder is not None and self._folder.is_dir() else None
+        folder = self._folder
+        return folder if folder is not None and folder.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)

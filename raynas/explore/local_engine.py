@@ -37,9 +37,10 @@ class EngineOptions:
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise OptionError(f"max_concurrent is {self.max_concurrent}; expected at least 1")
 
-    def trial_folder(self, trial_id: int) -> Path | None:
-        """Where a trial keeps what it saves."""
-        return self.folder / "checkpoints" / f"{trial_id:05d}" if self.folder is not None else None
+    @property
+    def checkpoints(self) -> Path | None:
+        """Where trials keep what they save, each in a folder of its own."""
+        return self.folder / "checkpoints" if self.folder is not None else None
 
 
 def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> None:
@@ -54,7 +55,7 @@ def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> 
     if options.scheduler is not None or options.callbacks:
         raise OptionError('schedulers and callbacks are those of Ray Tune; take engine="tune"')
     call = prepare_evaluate(evaluate)
-    metrics = session.objective.metrics
+    metrics, checkpoints = session.objective.metrics, options.checkpoints
     running: deque[TrialRecord] = deque()
     while True:
         while len(running) < (options.max_concurrent or 1) and (record := session.ask()) is not None:
@@ -62,7 +63,7 @@ def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> 
         if not running:
             return
         record, start = running.popleft(), time.time()
-        trial = Trial(record.id, record.architecture, budget=record.budget, folder=options.trial_folder(record.id))
+        trial = Trial(record.id, record.architecture, budget=record.budget, checkpoints=checkpoints)
         outcome = run_trial(call, trial, metrics)
         if outcome.stopped:
             session.stop(record.id, outcome.metrics, start=start)

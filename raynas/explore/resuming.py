@@ -50,7 +50,7 @@ def replay(session: SearchSession, journal: Journal) -> None:
 def _proposes_again(session: SearchSession, event: Event) -> bool:
     try:
         proposal = session.generate(event["id"])
-        again = proposal.architecture.to_indices() if proposal else None
+        again = proposal.architecture.to_row() if proposal else None
     except InvalidProposalError:
         again = None
     if again == event.get("choices"):

@@ -113,7 +113,7 @@ class SearchState:
         """
         kind = event["event"]
         if kind == "proposed":
-            return self._proposed(event, architecture or Architecture.from_indices(self.space, event["choices"]))
+            return self._proposed(event, architecture or Architecture.from_row(self.space, event["choices"]))
         if kind in _ENDS:
             return self._ended(event)
         if kind == "reported":
@@ -137,7 +137,7 @@ class SearchState:
         if event["from"] == "initial":
             known = [(record.architecture, record.metrics) for record in self.completed() if record.id in self.initial]
         else:
-            read = Architecture.from_indices
+            read = Architecture.from_row
             known = [(read(self.space, each["choices"]), each["metrics"]) for each in event["results"]]
         return [{"parameter": architecture, "value": self.objective.value(metrics)} for architecture, metrics in known]
 

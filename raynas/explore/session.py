@@ -115,7 +115,7 @@ class SearchSession:
                 raise OptionError(f"initial architecture {number} is forbidden by the constraint")
         self._initial.extend(architectures[len(self.state.initial) :])
         if results and not self.state.was_imported["elsewhere"]:
-            known = [{"choices": each["parameter"].to_indices(), "metrics": dict(each["metrics"])} for each in results]
+            known = [{"choices": each["parameter"].to_row(), "metrics": dict(each["metrics"])} for each in results]
             self._record({"event": "imported", "from": "elsewhere", "results": known})
 
     # --- what engines call -----------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class SearchSession:
             outcome = "run"
         else:
             outcome = "shared" if known.state == RUNNING else "reused"
-        event: Event = {"event": "proposed", "id": self.state.next_id, "choices": architecture.to_indices(), "budget": budget}
+        event: Event = {"event": "proposed", "id": self.state.next_id, "choices": architecture.to_row(), "budget": budget}
         event |= {"outcome": outcome, "of": known.id if known else None}
         return event | {"initial": True} if initial else event
 

@@ -69,9 +69,9 @@ class TrialRunner(tune.Trainable):
         assert self._prepared is not None
         _, space, _, options, _ = self._prepared
         asked = json.loads(self._config["trial"])
-        architecture = Architecture.from_indices(space, asked["architecture"])
-        folder = options.trial_folder(asked["id"])
-        return Trial(asked["id"], architecture, budget=asked["budget"], folder=folder, on_report=on_report)
+        architecture = Architecture.from_row(space, asked["architecture"])
+        kept = options.checkpoints
+        return Trial(asked["id"], architecture, budget=asked["budget"], checkpoints=kept, on_report=on_report)
 
     def _end_running(self) -> bool:
         running, self._running = self._running, None

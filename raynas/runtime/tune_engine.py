@@ -108,7 +108,7 @@ class SessionSearcher(TuneSearcher):
             return TuneSearcher.FINISHED
         self._num_suggested += 1
         self._ids[trial_id] = record.id
-        asked = {"id": record.id, "architecture": record.architecture.to_indices(), "budget": record.budget}
+        asked = {"id": record.id, "architecture": record.architecture.to_row(), "budget": record.budget}
         return {"trial": json.dumps(asked)}  # one string: Tune deep-copies and flattens whatever it is given
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

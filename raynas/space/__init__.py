@@ -2,7 +2,7 @@
 
 from raynas.space.architecture import Architecture, Choice
 from raynas.space.difference import KeyChange, SpaceDifference
-from raynas.space.domain import CHOICE, INPUT_CHOICE, LAYER_CHOICE, Domain
+from raynas.space.domain import CHOICE, INPUT_CHOICE, LAYER_CHOICE, Domain, Indices
 from raynas.space.generator import generator_state, restore_generator
 from raynas.space.search_space import SearchSpace
 
@@ -13,6 +13,7 @@ __all__ = [
     "Architecture",
     "Choice",
     "Domain",
+    "Indices",
     "KeyChange",
     "SearchSpace",
     "SpaceDifference",

@@ -170,6 +170,28 @@ class Architecture(Immutable, Mapping[str, Choice]):
         """The shortest form as JSON: active key to the indices picked, without names."""
         return {key: list(indices) for key, indices in self._indices.items()}
 
+    def to_row(self) -> list[Any]:
+        """The shortest form as JSON, which needs the space to be read: an entry for each of its keys, in their order.
+
+        An index, a list of indices for an input choice, ``None`` where the key is not active.
+        """
+        chosen = self._indices
+        if len(chosen) == len(self.space):
+            return [at[0] if len(at) == 1 else list(at) for at in chosen.values()]
+        return [None if at is None else at[0] if len(at) == 1 else list(at) for at in map(chosen.get, self.space)]
+
+    @classmethod
+    def from_row(cls, space: SearchSpace, row: Sequence[Any]) -> Architecture:
+        """The inverse of ``to_row``.
+
+        Raises:
+            ArchitectureError: it does not fit the space.
+        """
+        if not isinstance(row, Sequence) or len(row) != len(space):
+            raise ArchitectureError(f"found {row!r}; expected a list with an entry for each of {len(space)} keys")
+        chosen = zip(space, row, strict=True)
+        return cls.from_indices(space, {key: at if isinstance(at, list) else [at] for key, at in chosen if at is not None})
+
     @classmethod
     def from_indices(cls, space: SearchSpace, indices: Mapping[str, Sequence[int]]) -> Architecture:
         """The inverse of ``to_indices``.

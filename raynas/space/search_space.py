@@ -14,7 +14,7 @@ from raynas.space.architecture import Architecture
 from raynas.space.conditions import Forest, product
 from raynas.space.difference import SpaceDifference, difference
 from raynas.space.document import parse_document, write_document
-from raynas.space.domain import Domain, Indices
+from raynas.space.domain import INPUT_CHOICE, Domain, Indices
 from raynas.space.encoding import Encoding
 from raynas.space.generator import below
 from raynas.space.immutable import Immutable, put
@@ -204,11 +204,21 @@ class SearchSpace(Immutable, Mapping[str, Domain]):
         """
         if not 0 <= number < self.size:
             raise IndexError("the number of an architecture is at least 0 and below the size of its space")
-        into: dict[str, Indices] = {}
-        for key in reversed(self._forest.roots):  # the last key varies fastest
-            number, rest = divmod(number, self._forest.ways(key))
-            self._forest.unrank(key, rest, into)
+        into: dict[str, Indices] = dict.fromkeys(self._domains, ()) if self._forest.flat else {}
+        for key, ways, is_plain in self._digits:
+            number, rest = divmod(number, ways)
+            if is_plain:
+                into[key] = (rest,)
+            else:
+                self._forest.unrank(key, rest, into)
         return self._trusted(into)
+
+    @cached_property
+    def _digits(self) -> list[tuple[str, int, bool]]:
+        """Of the number of an architecture: key, base, whether the digit is the index. The last key varies fastest."""
+        forest, domains = self._forest, self._domains
+        plain = {key: not forest.is_parent(key) and domains[key].kind != INPUT_CHOICE for key in forest.roots}
+        return [(key, forest.ways(key), plain[key]) for key in reversed(forest.roots)]
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once, lazily, by number."""

@@ -13,7 +13,7 @@ from raynas.space import SearchSpace
 
 @pytest.fixture
 def trial(space: SearchSpace, tmp_path: Path) -> Trial:
-    return Trial(7, space.unrank(0), budget=2, folder=tmp_path / "checkpoints" / "00007")
+    return Trial(7, space.unrank(0), budget=2, checkpoints=tmp_path / "checkpoints")
 
 
 # --- the trial -------------------------------------------------------------------------------------------------------

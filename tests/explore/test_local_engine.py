@@ -133,7 +133,7 @@ def test_each_trial_saves_in_a_folder_of_its_own(scripted: Any, make_session: Ma
     run_local(session, evaluate, EngineOptions(folder=tmp_path / "run"))
     assert [record.state for record in session.records.values()] == ["completed"] * 2
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["00000", "00001"]
-    assert EngineOptions().trial_folder(0) is None
+    assert EngineOptions().checkpoints is None
 
 
 def test_ctrl_c_leaves_the_trial_running(scripted: Any, make_session: MakeSession) -> None:

@@ -279,7 +279,8 @@ def test_an_export_that_is_no_choice_is_refused_by_key(key: str, mask: Any, said
 def test_the_indices_alone_say_which_it_is(space: SearchSpace) -> None:
     rng = Random(0)
     for architecture in (space.sample(rng) for _ in range(5)):
-        assert Architecture.from_indices(space, json.loads(json.dumps(architecture.to_indices()))) == architecture
+        assert Architecture.from_row(space, json.loads(json.dumps(architecture.to_row()))) == architecture
+        assert Architecture.from_indices(space, architecture.indices) == architecture
 
 
 @pytest.mark.parametrize("indices", [{"op": [0, 1]}, {"op": []}, {"op": [7]}, {"other": [0]}, {}])
