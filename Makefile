@@ -24,7 +24,9 @@ nightly: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ranking.py
-	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/local_engine.py
+	$(BIN)/python benchmarks/tune_overhead.py
+	$(BIN)/python benchmarks/searchers.py
 	$(BIN)/python benchmarks/space.py
 	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/profile.py

@@ -36,6 +36,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     changed = {name for name in {*environment, *os.environ} if environment.get(name) != os.environ.get(name)}
     changed -= {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # pytest's own, and torch.compile's
     changed -= {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}  # scikit-learn's, when it is imported
+    changed -= {"RAY_CLIENT_MODE"}  # Ray's, when it is imported
     assert not changed, f"environment variables changed: {changed}"
 
 

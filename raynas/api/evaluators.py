@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,20 @@ from torch import nn
 from raynas.api.registry import WeightRegistry
 from raynas.explore import Trial
 from raynas.nn import Profiler
-from raynas.oneshot import Task, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, recalibrate, score
+from raynas.oneshot import (
+    Task,
+    Trainer,
+    TrainHooks,
+    TrainingJob,
+    TrainOptions,
+    World,
+    is_checkpoint,
+    make_trainer,
+    read_checkpoint,
+    recalibrate,
+    score,
+    write_checkpoint,
+)
 
 WEIGHTS = "model.safetensors"
 
@@ -74,17 +88,41 @@ class FromScratch:
     def __init__(self, task: Task, options: TrainOptions, split: str) -> None:
         self.task, self.options, self.split = task, options, split
 
+    def setup(self) -> None:
+        """Once in each process: the skeleton, the data."""
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.profiler = Profiler(self.task.model(), self.task.sample_input())
+        self.data = self.task.data(self.split)
+
     def evaluate(self, trial: Trial) -> None:
-        """Train, keep the weights in the run folder if there is one, report the metrics, parameters and FLOPs."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        job = TrainingJob(self.task, self.options, architecture=trial.architecture.to_dict())
-        trainer = make_trainer(job, World(device=device), TrainHooks())
+        """Train; report metrics, parameters and FLOPs after each epoch; keep checkpoints, and the weights at the end."""
+        cost = self.profiler.profile(trial.architecture)
+
+        def report(trainer: Trainer) -> None:
+            figures = score(trainer.model, self.task, self.data, device=self.device)
+            trial.report(**figures, params=cost.params, flops=cost.flops)
+
+        def keep(trainer: Trainer) -> None:
+            if trial.keeps_files:
+                with tempfile.TemporaryDirectory() as folder:
+                    write_checkpoint(trainer, Path(folder))
+                    trial.save(folder)
+            report(trainer)
+
+        trainer = make_trainer(self._job(trial), World(device=self.device), TrainHooks(on_checkpoint=keep))
+        kept = trial.load()
+        if kept is not None and is_checkpoint(kept):
+            read_checkpoint(trainer, kept)
         trainer.train()
         if trial.keeps_files:
             save_weights(trainer.model, trial)
-        cost = Profiler(self.task.model(), self.task.sample_input()).profile(trial.architecture)
-        figures = score(trainer.model, self.task, self.task.data(self.split), device=device)
-        trial.report(**figures, params=cost.params, flops=cost.flops)
+        report(trainer)
+
+    def _job(self, trial: Trial) -> TrainingJob:
+        options = self.options
+        if trial.budget is not None:
+            options = dataclasses.replace(options, epochs=max(1, round(trial.budget)))
+        return TrainingJob(self.task, options, architecture=trial.architecture.to_dict())
 
 
 def save_weights(model: nn.Module, trial: Trial) -> None:
@@ -97,9 +135,12 @@ def save_weights(model: nn.Module, trial: Trial) -> None:
 def from_scratch(task: Task, *, epochs: int, seed: int = 0, split: str = "valid") -> FromScratch:
     """An ``evaluate`` that trains each candidate as a trial of its own, from fresh weights, in one process.
 
+    It reports after each epoch, so that a scheduler can stop what does badly, and where the search has a run folder it keeps
+    a checkpoint each epoch: a trial that is run again, after its worker died or the search was resumed, goes on from there.
+
     Args:
         task: what to train.
-        epochs: how long.
+        epochs: how long; a searcher that gives budgets, such as successive_halving, gives epochs instead.
         seed: of the weights and the order of the data.
         split: the data that the figures are of, ``"valid"`` or ``"test"``.
 
@@ -111,4 +152,4 @@ def from_scratch(task: Task, *, epochs: int, seed: int = 0, split: str = "valid"
         >>> result.trials.column("state").to_pylist()
         ['completed', 'completed']
     """
-    return FromScratch(task, TrainOptions(epochs=epochs, seed=seed), split)
+    return FromScratch(task, TrainOptions(epochs=epochs, seed=seed, checkpoint_every=1), split)

@@ -111,14 +111,7 @@ def search(
         Architecture(width=32)
     """
     objective = Objective(metric, mode)
-    limits = SearchLimits(
-        num_trials,
-        constraint,
-        repeat,
-        max_failures_per_trial=max_failures_per_trial,
-        max_seconds=max_seconds,
-        patience=patience,
-    )
+    limits = SearchLimits(num_trials, constraint, repeat, max_failures_per_trial, max_seconds, patience)
     made, about = _make_searcher(searcher, searcher_options)
     run_engine, engine = _choose_engine(engine, only_tune=scheduler is not None or bool(callbacks))
     initial = [space.validate(architecture) for architecture in initial_architectures]
@@ -127,19 +120,13 @@ def search(
     with ExitStack() as stack:
         folder = RunFolder.create(storage_path, name, resume=resume) if storage_path is not None else None
         journal = _open_journal(folder, space, about, stack)
-        session = SearchSession(made, space, objective, limits=limits, journal=journal)
+        session = SearchSession(made, space, objective, limits=limits, journal=journal, on_event=on_event)
+        stack.enter_context(watch(session.searcher))
         if folder is not None:
             facts = {"metric": metric, "mode": mode, "space_size": space.size, **about, "engine": engine}
-            files = SearchFiles(folder, facts)
-            session.listeners.append(files)
-            stack.callback(lambda: files.write(session.state))
-        if on_event is not None:
-            session.listeners.append(on_event)
+            _keep_files(session, SearchFiles(folder, facts), stack)
         if progress or (progress is None and on_event is None and sys.stderr.isatty()):
-            line = ProgressLine()
-            session.listeners.append(line)
-            stack.callback(lambda: line.close(session))
-        stack.enter_context(watch(session.searcher))
+            _show_progress(session, stack)
         session.start_from(initial, known)
         path = folder.path.resolve() if folder else None
         resources = dict(resources_per_trial or {"cpu": 1})
@@ -147,6 +134,17 @@ def search(
     if session.error is not None:
         raise session.error
     return SearchResult(session.state, engine, time.time() - start, folder.path if folder else None)
+
+
+def _keep_files(session: SearchSession, files: SearchFiles, stack: ExitStack) -> None:
+    session.listeners.append(files)
+    stack.callback(lambda: files.write(session.state))
+
+
+def _show_progress(session: SearchSession, stack: ExitStack) -> None:
+    line = ProgressLine()
+    session.listeners.append(line)
+    stack.callback(lambda: line.close(session))
 
 
 def _make_searcher(searcher: Any, options: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +32,7 @@ class TerminalDisplay:
             TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[figures]}"),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -57,11 +58,9 @@ class TerminalDisplay:
         self._show(done, total, "steps/s", f"loss {figures['loss']:.3f}" if "loss" in figures else "")
 
     def trials(self, session: Any) -> None:
-        """A search goes on: trials, rate, the best so far."""
-        best = session.best() if len(session.objective.metrics) == 1 else None
-        metric = session.objective.metrics[0]
+        """A search goes on: trials, rate, what runs, what failed, the best so far."""
         ended = session.num_spent - session.num_running
-        self._show(ended, session.limits.num_trials, "trials/s", f"best {metric} {best.metrics[metric]:.4f}" if best else "")
+        self._show(ended, session.limits.num_trials, "trials/s", session.state.summary())
 
     def result(self, figures: dict[str, Any], folder: Path) -> None:
         """The table at the end, and what to type next."""
@@ -116,7 +115,9 @@ def result_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     metric = figures.get("metric", "metric")
     rows = [("architectures in the space", f"{figures['space_size']:,}")] if "space_size" in figures else []
     if "num_trials" in figures:
-        ends = ", ".join(f"{figures[f'num_{state}']} {state}" for state in ("failed", "reused") if figures.get(f"num_{state}"))
+        ends = ", ".join(
+            f"{figures[f'num_{state}']} {state}" for state in ("failed", "stopped", "reused") if figures.get(f"num_{state}")
+        )
         rows.append(("architectures tried", f"{figures['num_trials']:,}{f' ({ends})' if ends else ''}"))
     if "best_architecture" in figures:
         chosen = (f"{key}={_named(choice['_value'])}" for key, choice in figures["best_architecture"].items())

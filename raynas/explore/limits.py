@@ -18,11 +18,11 @@ class SearchLimits:
         num_trials: how many trials are spent; reused, forbidden and invalid proposals spend none.
         constraint: which architectures may be evaluated; ``None`` allows all.
         repeat: whether a pair of architecture and budget may run twice.
-        max_same_failures: how many failures with one cause in a row end the search.
         max_failures_per_trial: how often a trial that failed is run again, under its own id. ``None``: once if its worker
             died, never if ``evaluate`` raised an error.
         max_seconds: after how many seconds no trial is started any more; those that run are waited for. ``None``: no limit.
         patience: how many trials in a row may end without a better one. ``None``: any number.
+        max_same_failures: how many failures with one cause in a row end the search.
 
     Raises:
         OptionError: a number is out of its range.
@@ -31,10 +31,10 @@ class SearchLimits:
     num_trials: int
     constraint: Constraint | None = None
     repeat: bool = False
-    max_same_failures: int = 5
     max_failures_per_trial: int | None = None
     max_seconds: float | None = None
     patience: int | None = None
+    max_same_failures: int = 5
 
     def __post_init__(self) -> None:
         _check_count("num_trials", self.num_trials, 1)

@@ -45,28 +45,14 @@ class ProgressLine:
 
 
 def summary(session: SearchSession, seconds: float, done_before: int = 0) -> str:
-    """Done, running, failed, rate, best and the time that is left, on one line."""
-    state = session.state
+    """Done, running, failed, best, rate and the time that is left, on one line."""
+    state, total = session.state, session.limits.num_trials
     done = state.num_spent - state.num_running
-    parts = [f"{done:,}/{session.limits.num_trials:,} trials", f"{state.num_running} running"]
-    if state.num_failed:
-        parts.append(f"{state.num_failed} failed")
     rate = (done - done_before) / max(seconds, 1e-9)
-    parts.append(f"{rate:.1f}/s")
-    parts.append(best_so_far(session))
+    parts = [f"{done:,}/{total:,} trials", state.summary(), f"{rate:.1f}/s"]
     if rate and not session.done:
-        parts.append(f"{clock((session.limits.num_trials - done) / rate)} left")
-    return ", ".join(part for part in parts if part)
-
-
-def best_so_far(session: SearchSession) -> str:
-    """The best value, or how many are in the front; nothing if no trial has completed."""
-    front, metrics = session.state.front(), session.objective.metrics
-    if not front:
-        return ""
-    if len(metrics) > 1:
-        return f"{len(front)} in the front"
-    return f"best {metrics[0]} {front[0].metrics[metrics[0]]:.4f}"
+        parts.append(f"{clock((total - done) / rate)} left")
+    return ", ".join(parts)
 
 
 def clock(seconds: float) -> str:

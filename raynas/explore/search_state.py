@@ -101,6 +101,18 @@ class SearchState:
         """The completed trials that no other one dominates, by id; of equal ones the earliest."""
         return sorted(self._front, key=lambda record: record.id)
 
+    def summary(self) -> str:
+        """What runs, what failed and the best value (of several objectives, the size of the front), on one line."""
+        parts = [f"{self.num_running} running"]
+        if self.num_failed:
+            parts.append(f"{self.num_failed} failed")
+        if self._front and len(self.objective.metrics) == 1:
+            metric = self.objective.metrics[0]
+            parts.append(f"best {metric} {self._front[0].metrics[metric]:.4f}")
+        elif self._front:
+            parts.append(f"{len(self._front)} in the front")
+        return ", ".join(parts)
+
     def apply(self, event: Event, architecture: Architecture | None = None) -> list[Told]:
         """Take one event into account.
 

@@ -1,6 +1,6 @@
 """How weights learn: the task, the training loop, and the methods by which a supernet is trained. No Ray."""
 
-from raynas.oneshot.checkpoint import read_checkpoint, write_checkpoint
+from raynas.oneshot.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -20,6 +20,7 @@ __all__ = [
     "Trainer",
     "TrainingJob",
     "World",
+    "is_checkpoint",
     "make_trainer",
     "read_checkpoint",
     "recalibrate",

@@ -22,6 +22,11 @@ def write_checkpoint(trainer: Trainer, folder: Path) -> None:
     _write(trainer.worker_state_dict(), folder / f"worker-{trainer.world.rank}.pt")
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint."""
+    return (folder / TRAINER).is_file()
+
+
 def read_checkpoint(trainer: Trainer, folder: Path) -> None:
     """Go on from a checkpoint, exactly, if it was made by as many workers.
 

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from raynas.report.quantities import format_compact
+from raynas.report.quantities import format_compact, shorten
 from raynas.report.theme import GRID, MUTED, SMALL, WIDTH
 
 Numbers = NDArray[np.float64]
 LEFT, RIGHT = 0.62, 0.18  # inches beside the axes
+COST_NAMES = {"flops": "FLOPs", "params": "parameters"}
 
 
 def new_axes(height: float, *, top: float, bottom: float) -> tuple[Figure, Axes]:
@@ -40,20 +41,28 @@ def name_axes(figure: Figure, axes: Axes, *, x: str, y: str) -> None:
     axes.text(*place, y, transform=axes.transAxes, color=MUTED, fontsize=SMALL, va="bottom")
 
 
-def limit_metric(axes: Axes, values: Numbers, mode: str) -> None:
-    """Leave room for the good end; a few very bad trials may fall off the other, and a note says how many."""
+def name_metric(metric: str, mode: str) -> str:
+    """A metric with the direction in which it gets better."""
+    return f"{shorten(metric, 60)} ({'higher' if mode == 'max' else 'lower'} is better)"
+
+
+def limit_metric(axes: Axes, values: Numbers, mode: str, *, keep: Numbers | None = None) -> None:
+    """Leave room for the good end; a few very bad trials may fall off the other, and a note says how many.
+
+    None of the values in ``keep`` falls off.
+    """
     low, high = np.percentile(values, [25, 75])
     reach = 4 * (high - low) or np.inf
     worst, best = (values.min(), values.max()) if mode == "max" else (values.max(), values.min())
     worst = max(worst, low - reach) if mode == "max" else min(worst, high + reach)
+    if keep is not None:
+        worst = min(worst, keep.min()) if mode == "max" else max(worst, keep.max())
     room = (best - worst) or abs(best) * 0.01 or 1.0
     ends = (worst - 0.05 * room, best + 0.14 * room)
     axes.set_ylim(min(ends), max(ends))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     if 1e-3 <= max(map(abs, ends)) < 1e7:
-        plain = ScalarFormatter(useOffset=False)  # the same number of decimals all along the axis
-        plain.set_scientific(False)
-        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_major_formatter(plain_formatter())
     else:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     outside = int(np.sum(values < min(ends)) + np.sum(values > max(ends)))
@@ -61,6 +70,13 @@ def limit_metric(axes: Axes, values: Numbers, mode: str) -> None:
         where, at = ("below", 0.02) if mode == "max" else ("above", 0.94)
         text = f"{outside:,} {'trial lies' if outside == 1 else 'trials lie'} {where} the picture"
         axes.text(0.995, at, text, transform=axes.transAxes, ha="right", color=MUTED, fontsize=SMALL)
+
+
+def plain_formatter() -> ScalarFormatter:
+    """Numbers as they are, with as many decimals all along the axis."""
+    plain = ScalarFormatter(useOffset=False)
+    plain.set_scientific(False)
+    return plain
 
 
 def scale_cost(axes: Axes, costs: Numbers, limit: float | None) -> None:

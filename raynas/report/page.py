@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from raynas.errors import ArchitectureError, OptionError, RunDamagedError
 from raynas.explore.history import COMPLETED, REUSED
 from raynas.report import tables
+from raynas.report.axes import COST_NAMES
+from raynas.report.front import front_section
+from raynas.report.front_plot import plot_front
 from raynas.report.plots import MAX_KEYS, completed_values, plot_best_so_far, plot_choices, plot_tradeoff, to_svg
-from raynas.report.quantities import format_compact, format_number, format_share
+from raynas.report.quantities import format_compact, format_number, format_share, is_number
 from raynas.report.run_files import COSTS, RunFiles, read_run
 from raynas.report.template import Html, document, join, picture, section, tag
 from raynas.report.theme import embed
 from raynas.space import Architecture
-
-_COST_NAMES = {"flops": "FLOPs", "params": "parameters"}
 
 
 def write_report(folder: Path) -> Path:
@@ -54,8 +55,8 @@ def write_report(folder: Path) -> Path:
 def _page(run: RunFiles, folder_name: str) -> str:
     best_id, best_value = _best_trial(run)
     try:
-        best = run.best or _architecture_of(run, best_id)
-        pictures = [_progress_section(run), _tradeoff_section(run), _choices_section(run, best)]
+        best = run.best or (_architecture_of(run, best_id) if run.objective is None else None)
+        pictures = [_front_picture(run), _progress_section(run), _tradeoff_section(run), _choices_section(run, best)]
     except ArchitectureError as cause:
         raise RunDamagedError(f"trials.parquet of {folder_name} does not fit its search_space.json: {cause}") from cause
     name = str(run.result.get("name") or folder_name)
@@ -63,6 +64,7 @@ def _page(run: RunFiles, folder_name: str) -> str:
         *_headline(run, name, best_value),
         _key_figures(run, best_id, best_value),
         *pictures,
+        front_section(run.front, run.objective) if run.objective is not None else None,
         tables.figures_section(run, best_value),
         tables.architecture_section(run, best),
         tables.stages_section(run),
@@ -105,17 +107,22 @@ def _num_tried(run: RunFiles) -> int:
 def _headline(run: RunFiles, name: str, best_value: float | None) -> list[Html]:
     tried, size = _num_tried(run), run.space.size
     found: tuple[str, ...] = ("No trial has completed yet",)
-    if best_value is not None and run.metric is not None:
-        plural = "s" if tried != 1 else ""
-        found = ("The best of ", tag("strong", f"{tried:,} architecture{plural}"), " reaches ",
-                 tag("strong", f"{run.metric} {format_number(best_value)}"))  # fmt: skip
+    architectures = tag("strong", f"{tried:,} architecture{'s' if tried != 1 else ''}")
+    if run.objective is not None and run.front:
+        size_of_front = tag("strong", f"{len(run.front):,} {'are' if len(run.front) != 1 else 'is'} on the Pareto front")
+        found = ("Of ", architectures, ", ", size_of_front, f" of {_listed(run.objective.metrics)}")
+    elif best_value is not None and run.metric is not None:
+        found = ("The best of ", architectures, " reaches ", tag("strong", f"{run.metric} {format_number(best_value)}"))
     keys = f"{len(run.space):,} key{'s' if len(run.space) != 1 else ''}"
     lead = tag("p", *found, f", in a search space of {format_number(size)} that varies {keys}.", cls="lead")
     return [tag("header", tag("p", "Architecture search", cls="kind"), tag("h1", name), lead)]
 
 
 def _key_figures(run: RunFiles, best_id: int | None, best_value: float | None) -> Html:
-    figures = [_metric_figure(run, best_value), _cost_figure(run, best_id)]
+    if run.objective is not None:
+        figures = [_metric_figure(run, None), *_front_figures(run)]
+    else:
+        figures = [_metric_figure(run, best_value), _cost_figure(run, best_id)]
     tried, size = _num_tried(run), run.space.size
     share = f", {format_share(tried / size)}" if 10_000 * tried >= size else ""
     figures.append(("architectures tried", f"{tried:,}", f"of {format_number(size)} in the search space{share}"))
@@ -128,9 +135,9 @@ def _key_figures(run: RunFiles, best_id: int | None, best_value: float | None) -
 
 def _metric_figure(run: RunFiles, best_value: float | None) -> tuple[str, str, str] | None:
     test, random = run.result.get(f"test_{run.metric}"), run.result.get(f"random_test_{run.metric}_mean")
-    if tables.is_number(test) and test is not None:
+    if is_number(test) and test is not None:
         note = "the best architecture, trained again"
-        if tables.is_number(random) and random is not None:
+        if is_number(random) and random is not None:
             apart = f"{abs(test - random):.2g} {'above' if test > random else 'below'}" if test != random else "exactly"
             note = f"{apart} the mean of random architectures, {format_number(random)}"
         return f"{run.metric} on the test set, retrained", format_number(test), note
@@ -139,19 +146,34 @@ def _metric_figure(run: RunFiles, best_value: float | None) -> tuple[str, str, s
     return f"best {run.metric} of the search", format_number(best_value), "on the data that the search is judged by"
 
 
+def _front_figures(run: RunFiles) -> list[tuple[str, str, str]]:
+    if run.objective is None or not run.front:
+        return []
+    note = f"no other is as good in {_listed(run.objective.metrics)} and better in one of them"
+    figures = [("architectures on the front", f"{len(run.front):,}", note)]
+    volume = run.result.get("hypervolume")
+    if is_number(volume) and volume is not None:
+        figures.append(("hypervolume of the front", format_number(volume), tables.hypervolume_note(run)))
+    return figures
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
 def _cost_figure(run: RunFiles, best_id: int | None) -> tuple[str, str, str] | None:
     costs = {name: run.result.get(name) for name in COSTS}
     for name in COSTS:
-        if not tables.is_number(costs[name]) and best_id is not None and name in run.trials.column_names:
+        if not is_number(costs[name]) and best_id is not None and name in run.trials.column_names:
             costs[name] = run.trials.column(name)[_row_of(run, best_id)].as_py()
-    known = {name: format_compact(value) for name, value in costs.items() if tables.is_number(value) and value is not None}
+    known = {name: format_compact(value) for name, value in costs.items() if is_number(value) and value is not None}
     if not known:
         return None
     name = next(iter(known))
     limit = run.result.get("max_flops")
-    notes = [f"limit {format_compact(limit)}"] if name == "flops" and tables.is_number(limit) and limit is not None else []
+    notes = [f"limit {format_compact(limit)}"] if name == "flops" and is_number(limit) and limit is not None else []
     notes += [f"{known['params']} parameters"] if name == "flops" and "params" in known else []
-    return f"{_COST_NAMES[name]} of the best", known[name], ", ".join(notes)
+    return f"{COST_NAMES[name]} of the best", known[name], ", ".join(notes)
 
 
 def _footer(run: RunFiles) -> Html:
@@ -182,15 +204,39 @@ def _progress_section(run: RunFiles) -> Html:
     return _draw("Progress", caption, lambda: plot_best_so_far(run.trials, metric, run.mode), prefix="progress")
 
 
-def _tradeoff_section(run: RunFiles) -> Html:
+def _front_picture(run: RunFiles) -> Html | None:
+    if run.objective is None:
+        return None
+    metrics, modes = run.objective.metrics, run.objective.modes
+    caption = (
+        f"Each dot is a completed trial; the large ones are the front: no other trial is as good in {_listed(metrics)} "
+        f"and better in one of them. The line is the best {metrics[0]} to be had at "
+        f"{'no more' if modes[1] == 'min' else 'no less'} {metrics[1]} than there"
+    )
+    if len(metrics) > 2:
+        caption += f", whatever the {metrics[2]}, which is the shade of the dots"
+    if len(metrics) > 3:
+        caption += f"; the front also counts {_listed(metrics[3:])}"
+    title = f"{_capital(metrics[0])} against {COST_NAMES.get(metrics[1], metrics[1])}"
+    return _draw(
+        title,
+        f"{caption}: look for where it bends, beyond which a little more of one costs much of the other.",
+        lambda: plot_front(run.trials, metrics, modes),
+        prefix="front",
+    )
+
+
+def _tradeoff_section(run: RunFiles) -> Html | None:
     metric = run.metric or "metric"
     cost = next((name for name in COSTS if _has_values(run.trials, name)), None)
-    title = f"{metric.capitalize() if metric.isalpha() and metric.islower() else metric} against {_COST_NAMES[cost or 'flops']}"
+    if run.objective is not None and (cost is None or cost in run.objective.metrics):
+        return None  # the picture of the front says it
+    title = f"{_capital(metric)} against {COST_NAMES[cost or 'flops']}"
     if cost is None and _has_values(run.trials, metric):
         text = "Nothing to draw: the trials report neither flops nor params."
         return section(title, tag("p", text, cls="absent"))
     limit = run.result.get("max_flops")
-    bound = float(limit) if cost == "flops" and tables.is_number(limit) and limit is not None else None
+    bound = float(limit) if cost == "flops" and is_number(limit) and limit is not None else None
     caption = (
         f"Each dot is a completed trial, the stronger the later, and the thin line is the best {metric} to be had at "
         f"no more than that cost: look for where the line flattens, and for a cheaper architecture that is nearly as good."
@@ -199,9 +245,14 @@ def _tradeoff_section(run: RunFiles) -> Html:
     return _draw(title, caption, lambda: plot_tradeoff(run.trials, metric, run.mode, cost=name, limit=bound), prefix="tradeoff")
 
 
+def _capital(metric: str) -> str:
+    return metric.capitalize() if metric.isalpha() and metric.islower() else metric
+
+
 def _choices_section(run: RunFiles, best: Architecture | None) -> Html:
     caption = (
-        "Each row is a candidate over time, stronger where more trials chose it and in bold if the best architecture has it"
+        f"Each row is a candidate over time, stronger where more trials chose it"
+        f"{'' if best is None else ' and in bold if the best architecture has it'}"
         f"{'; grey is where its key was not active' if any(domain.when for domain in run.space.values()) else ''}: "
         "look for rows that fill up, which is what the searcher settled on, and for keys that stay mixed, which are still open."
     )

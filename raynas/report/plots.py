@@ -1,6 +1,6 @@
-"""The three pictures of a search: progress, trade-off, choices. Each takes a table of trials and gives a Figure.
+"""Three pictures of a search: progress, trade-off, choices. Each takes a table of trials and gives a Figure.
 
-Colours and type are in ``theme``, the counting of choices in ``choices``.
+That of a front is in ``front_plot``. Colours and type are in ``theme``, the counting of choices in ``choices``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from raynas.errors import OptionError
 from raynas.explore.history import COLUMNS, COMPLETED
 from raynas.report import theme
-from raynas.report.axes import Numbers, inches_of, limit_metric, name_axes, new_axes, scale_cost
+from raynas.report.axes import COST_NAMES, Numbers, inches_of, limit_metric, name_axes, name_metric, new_axes, scale_cost
 from raynas.report.choices import Strip, choice_strips
 from raynas.report.quantities import format_compact, format_number, shorten
 from raynas.report.theme import BEST, INK, MUTED, NORMAL, SMALL, STEPS, SURFACE, WIDTH, drawing
 from raynas.space import Architecture, SearchSpace
 
 MAX_KEYS = 30
-_MAX_MARKS = 4_000  # more dots than that are drawn as pixels, or the page grows to megabytes
+MAX_MARKS = 4_000  # more dots than that are drawn as pixels, or the page grows to megabytes
 # Inches, of the picture of choices.
 _HEADER, _TITLE, _ROW, _GAP, _LATE, _BETWEEN = 0.36, 0.26, 0.17, 0.2, 0.5, 0.3
 
@@ -46,7 +46,7 @@ def plot_best_so_far(trials: pa.Table, metric: str, mode: str) -> Figure:
     best = np.maximum.accumulate(values) if mode == "max" else np.minimum.accumulate(values)
     at = int(np.argmax(best == best[-1]))
     figure, axes = new_axes(3.3, top=0.36, bottom=0.52)
-    many = len(ids) > _MAX_MARKS
+    many = len(ids) > MAX_MARKS
     axes.scatter(ids, values, s=3 if many else 11, color=theme.DOT, linewidths=0, alpha=0.75, rasterized=many)
     axes.step(ids, best, where="post", color=theme.LINE, linewidth=2, solid_joinstyle="miter")
     axes.plot(ids[at], best[at], "o", markersize=7, color=BEST, markeredgecolor=SURFACE, markeredgewidth=1.2)
@@ -57,7 +57,7 @@ def plot_best_so_far(trials: pa.Table, metric: str, mode: str) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     late = ids[at] > ids[0] + 0.5 * span
     _annotate(axes, (ids[at], best[at]), f"{format_number(float(best[at]))} in trial {ids[at]:,.0f}", left=late, mode=mode)
-    name_axes(figure, axes, x="trial, in the order of the proposals", y=_name_metric(metric, mode))
+    name_axes(figure, axes, x="trial, in the order of the proposals", y=name_metric(metric, mode))
     return figure
 
 
@@ -80,7 +80,7 @@ def plot_tradeoff(trials: pa.Table, metric: str, mode: str, *, cost: str = "flop
     _, values, costs = completed_values(trials, metric, mode, cost)
     figure, axes = new_axes(3.7, top=0.5, bottom=0.52)
     step = np.arange(len(values)) * len(STEPS) // len(values)
-    many = len(values) > _MAX_MARKS
+    many = len(values) > MAX_MARKS
     size = 4 if many else 17
     for number, colour in enumerate(STEPS):
         mine = step == number
@@ -95,7 +95,7 @@ def plot_tradeoff(trials: pa.Table, metric: str, mode: str, *, cost: str = "flop
     text = f"{format_number(float(values[best]))} at {format_compact(costs[best])}"
     right = axes.transAxes.inverted().transform(axes.transData.transform((costs[best], values[best])))[0] > 0.6
     _annotate(axes, (costs[best], values[best]), text, left=bool(right), mode=mode)
-    name_axes(figure, axes, x=shorten(_name_cost(cost), 60), y=_name_metric(metric, mode))
+    name_axes(figure, axes, x=shorten(COST_NAMES.get(cost, cost), 60), y=name_metric(metric, mode))
     _draw_order(figure, axes)
     return figure
 
@@ -174,14 +174,6 @@ def completed_values(trials: pa.Table, metric: str, mode: str, *others: str) -> 
         raise OptionError(f"there are no completed trials with {' and '.join(names)} to draw")
     usable = usable[np.argsort(columns[0][usable], kind="stable")]
     return tuple(column[usable] for column in columns)
-
-
-def _name_metric(metric: str, mode: str) -> str:
-    return f"{shorten(metric, 60)} ({'higher' if mode == 'max' else 'lower'} is better)"
-
-
-def _name_cost(cost: str) -> str:
-    return {"flops": "FLOPs", "params": "parameters"}.get(cost, cost)
 
 
 def _draw_front(axes: Axes, costs: Numbers, values: Numbers, *, mode: str) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from typing import Any
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a figure of ``result.json`` is a number, which ``true`` is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def format_number(value: float) -> str:

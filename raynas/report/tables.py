@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from raynas.explore import Objective
 from raynas.explore.history import FAILED
-from raynas.report.quantities import format_duration, format_number, shorten
+from raynas.report.quantities import format_duration, format_number, is_number, shorten
 from raynas.report.run_files import RunFiles
 from raynas.report.template import Html, section, table, tag
 from raynas.space import Architecture, Domain
@@ -23,16 +24,13 @@ _COUNTS = {
 _TOLD_ELSEWHERE = ("name", "mode", "metric", "space_size", "best_architecture", "seconds", "versions", "seed")
 
 
-def is_number(value: Any) -> bool:
-    """Whether a figure of ``result.json`` is a number, which ``true`` is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def figures_section(run: RunFiles, best_value: float | None) -> Html:
     """All figures of the run, those that we have no words for included."""
     result, metric = run.result, run.metric
     rows: list[tuple[str, str, str]] = []
-    if best_value is not None and metric is not None:
+    if run.objective is not None:
+        rows += _front_rows(run, run.objective)
+    elif best_value is not None and metric is not None:
         rows.append((f"Best {metric}", format_number(best_value), "of all trials, while searching"))
     notes = {
         f"inherited_{metric}": (f"Inherited {metric}", "the best architecture, with the weights of the supernet"),
@@ -47,9 +45,18 @@ def figures_section(run: RunFiles, best_value: float | None) -> Html:
     rows.append(("Search space", format_number(run.space.size), f"architectures, from {len(run.space):,} keys"))
     if is_number(result.get("seed")):
         rows.append(("Seed", str(result["seed"]), "with which the search began"))
-    known = {*notes, *_TOLD_ELSEWHERE}
+    known = {*notes, *_TOLD_ELSEWHERE, *(("front_size", "hypervolume") if run.objective is not None else ())}
     rows += [(key, format_number(value), "") for key, value in result.items() if key not in known and is_number(value)]
     return section("Figures", table(("Figure", "Value", "What it is"), rows, cls="figures"))
+
+
+def hypervolume_note(run: RunFiles) -> str:
+    """What the hypervolume of ``result.json`` is measured from."""
+    reference = run.result.get("hypervolume_reference")
+    if isinstance(reference, list) and run.objective is not None:
+        reference = dict(zip(run.objective.metrics, reference, strict=False))
+    parts = [f"{name} {format_number(value)}" for name, value in _mapping(reference).items() if is_number(value)]
+    return f"of what the front dominates, measured from {', '.join(parts)}" if parts else "of what the front dominates"
 
 
 def architecture_section(run: RunFiles, best: Architecture | None) -> Html | None:
@@ -100,6 +107,18 @@ def failures_section(run: RunFiles) -> Html | None:
         rest = ordered[_MAX_CAUSES:]
         rows.append((f"{sum(len(ids) for _, ids in rest):,}", f"{len(rest):,} other causes", ""))
     return section("Failures", table(("Trials", "Cause", "Which"), rows, cls="failures"))
+
+
+def _front_rows(run: RunFiles, objective: Objective) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, mode in zip(objective.metrics, objective.modes, strict=True):
+        values = [member.metrics[name] for member in run.front if name in member.metrics]
+        if values:
+            rows.append((f"Best {name}", format_number(max(values) if mode == "max" else min(values)), "of the front"))
+    rows.append(("On the front", f"{len(run.front):,}", "architectures that no other dominates"))
+    if is_number(run.result.get("hypervolume")):
+        rows.append(("Hypervolume", format_number(run.result["hypervolume"]), hypervolume_note(run)))
+    return rows
 
 
 def _choice_row(domain: Domain, indices: tuple[int, ...] | None) -> tuple[str, str, str, str]:

@@ -107,6 +107,8 @@ td { overflow-wrap: anywhere; }
 .stages tbody th { width: 24%; } .stages td:nth-child(2) { width: 20%; }
 .bar { display: block; height: 0.6rem; background: var(--line); border-radius: 1px; min-width: 1px; }
 .failures tbody th { font-weight: 600; width: 12%; } .failures td:last-child { color: var(--muted); width: 28%; }
+.front tbody th { width: 8%; } .front td:last-child { color: var(--muted); width: 50%; }
+summary { cursor: pointer; }
 .versions tbody th { width: 24%; }
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--grid); color: var(--muted); font-size: 0.85rem; }
 code { font: 0.92em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }

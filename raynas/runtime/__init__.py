@@ -14,25 +14,37 @@ if TYPE_CHECKING:
     from raynas.runtime.train_driver import TrainDriverOptions as TrainDriverOptions
     from raynas.runtime.train_driver import train_on_ray as train_on_ray
     from raynas.runtime.tune_engine import run_tune as run_tune
+    from raynas.runtime.tune_space import TuneSearcherAdapter as TuneSearcherAdapter
+    from raynas.runtime.tune_space import architecture_from_tune as architecture_from_tune
+    from raynas.runtime.tune_space import tune_config as tune_config
+    from raynas.runtime.tune_space import tune_param_space as tune_param_space
 
 _HOMES = {
     "TrainDriverOptions": "train_driver",
+    "TuneSearcherAdapter": "tune_space",
+    "architecture_from_tune": "tune_space",
     "connect": "cluster",
     "disconnect": "cluster",
     "open_ray_store": "registry_actor",
     "run_tune": "tune_engine",
     "ship": "cluster",
     "train_on_ray": "train_driver",
+    "tune_config": "tune_space",
+    "tune_param_space": "tune_space",
 }
 
 __all__ = [
     "TrainDriverOptions",
+    "TuneSearcherAdapter",
+    "architecture_from_tune",
     "connect",
     "disconnect",
     "open_ray_store",
     "run_tune",
     "ship",
     "train_on_ray",
+    "tune_config",
+    "tune_param_space",
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from raynas.errors import NoMoreTrials, SearcherError
 from raynas.explore import EngineOptions, Proposal, Searcher, SearchSession, Trial, run_local
 from raynas.explore.guarded_searcher import GuardedSearcher
-from raynas.space import Architecture, SearchSpace
+from raynas.space import SearchSpace
 
 MakeSession = Callable[..., SearchSession]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raynas.report.axes import inches_of, limit_metric, name_axes, new_axes, scale_cost
+from raynas.report.axes import inches_of, limit_metric, name_axes, name_metric, new_axes, plain_formatter, scale_cost
 
 
 def test_axes_have_the_margins_that_were_asked_for() -> None:
@@ -28,6 +28,30 @@ def test_a_very_bad_trial_falls_off_and_is_counted(mode: str, outlier: float, wh
     assert low <= 0.90 < 0.95 <= high
     assert not low <= outlier <= high
     assert [text.get_text() for text in axes.texts] == [f"1 trial lies {where} the picture"]
+
+
+@pytest.mark.parametrize(("mode", "outlier"), [("max", -50.0), ("min", 50.0)])
+def test_what_is_to_be_kept_never_falls_off(mode: str, outlier: float) -> None:
+    values = np.append(np.linspace(0.90, 0.95, 40), [outlier, 10 * outlier])
+    _, axes = new_axes(3.0, top=0.5, bottom=0.7)
+    limit_metric(axes, values, mode, keep=np.array([outlier, 0.92]))
+    low, high = axes.get_ylim()
+    assert low < outlier < high
+    assert not low < 10 * outlier < high
+    assert axes.texts[0].get_text().startswith("1 trial lies")
+
+
+def test_a_metric_is_named_with_its_direction() -> None:
+    assert name_metric("accuracy", "max") == "accuracy (higher is better)"
+    assert name_metric("a\nb" * 40, "min").endswith("… (lower is better)")
+
+
+def test_plain_numbers_have_neither_offset_nor_power() -> None:
+    _, axes = new_axes(3.0, top=0.5, bottom=0.7)
+    axes.set_ylim(92.11, 92.14)
+    axes.yaxis.set_major_formatter(plain_formatter())
+    axes.yaxis.set_ticks([92.11, 92.12])
+    assert [label.get_text() for label in axes.yaxis.get_ticklabels()] == ["92.11", "92.12"]
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])

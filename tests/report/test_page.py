@@ -1,5 +1,6 @@
 """The page: whole, self-contained, escaped, and honest about what is not there."""
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from raynas.errors import RunDamagedError, RunNotFoundError
-from raynas.explore import TrialRecord
+from raynas.explore import Journal, TrialRecord, pareto_front
 from raynas.explore.history import COMPLETED, FAILED
 from raynas.report import write_report
 from raynas.space import SearchSpace
@@ -182,6 +183,101 @@ def test_more_than_thirty_keys_are_said_to_be_cut(make_run: MakeRun) -> None:
     text = read(path).text
     assert "The first 30 of 40 keys." in text
     assert "1.33 × 10³⁶" in text
+
+
+# --- several objectives ----------------------------------------------------------------------------------------------
+
+SEVERAL: dict[str, Any] = {
+    "metric": ["accuracy", "flops"],
+    "mode": ["max", "min"],
+    "num_trials": 60,
+    "front_size": 3,
+    "hypervolume": 0.4321,
+    "hypervolume_reference": {"accuracy": 0.9, "flops": 3e6},
+}
+
+
+def _write_front(folder: Path, records: list[TrialRecord]) -> list[TrialRecord]:
+    """Writes best.json as a search with several objectives does; gives the members, the most accurate first."""
+    completed = [record for record in records if record.state == COMPLETED]
+    at = pareto_front([(record.metrics["accuracy"], -record.metrics["flops"]) for record in completed])
+    front = [
+        {
+            "architecture": completed[number].architecture.to_dict(),
+            "metrics": completed[number].metrics,
+            "trial_id": completed[number].id,
+        }
+        for number in at
+    ]
+    (folder / "best.json").write_text(json.dumps({"front": front}), encoding="utf-8")
+    return sorted((completed[number] for number in at), key=lambda record: -record.metrics["accuracy"])
+
+
+def test_several_objectives_show_their_front(make_run: MakeRun, records: list[TrialRecord]) -> None:
+    folder = make_run(records, result=SEVERAL)
+    front = _write_front(folder, records)
+    path = write_report(folder)
+    page, reader = path.read_text(encoding="utf-8"), read(path)
+    assert page.count("<svg") == 3  # the front, the progress, the choices
+    assert 'id="front-' in page
+    assert 'id="tradeoff-' not in page
+    for shown in (
+        "Accuracy against FLOPs", f"{len(front)} are on the Pareto front", "of accuracy and flops", "0.4321",
+        "measured from accuracy 0.9, flops 3,000,000", "no more flops than there", "Pareto front",
+        "accuracy (higher is better)", "flops (lower is better)",
+    ):  # fmt: skip
+        assert shown in reader.text, shown
+    rows = re.findall(r"(?m)^(\d+)\n(0\.\d+)\n([\d,]+)\n.*layer0: ", reader.text)
+    expected = [(f"{each.id}", f"{each.metrics['accuracy']:.4g}", f"{each.metrics['flops']:,.0f}") for each in front]
+    assert rows == expected
+    assert "Best architecture" not in reader.text
+    assert "in bold" not in reader.text
+    assert "details" in reader.tags
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in reader.links)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert not reader.tags & {"script", "img", "b"}  # the space has keys that look like them
+    assert path.read_bytes() == write_report(folder).read_bytes()
+
+
+def test_three_objectives_and_more_are_named(make_run: MakeRun, records: list[TrialRecord]) -> None:
+    for number, record in enumerate(records):
+        if record.metrics:
+            record.metrics["ms"] = 1.0 + number
+    result = {"metric": ["accuracy", "ms", "loss", "flops"], "mode": ["max", "min", "min", "min"]}
+    text = read(write_report(make_run(records, result=result, best=False))).text
+    assert "of accuracy, ms, loss and flops" in text
+    assert "whatever the loss, which is the shade of the dots; the front also counts flops" in text
+    assert "loss (lower is better)" in text
+
+
+def test_a_cost_that_is_no_objective_keeps_its_picture(make_run: MakeRun, records: list[TrialRecord]) -> None:
+    result = {"metric": ["accuracy", "loss"], "mode": ["max", "min"]}
+    page = write_report(make_run(records, result=result, best=False)).read_text(encoding="utf-8")
+    assert page.count("<svg") == 4
+    for record in records:
+        record.metrics.pop("flops", None)
+    assert "neither flops nor params" not in page
+
+
+def test_several_objectives_while_the_search_runs(make_run: MakeRun, records: list[TrialRecord]) -> None:
+    folder = make_run(records, best=False)
+    journal = Journal(folder / "journal")
+    journal.append({"event": "opened", "objective": {"metric": ["accuracy", "flops"], "mode": ["max", "min"]}})
+    journal.close()
+    text = read(write_report(folder)).text
+    assert "on the Pareto front" in text
+    assert "Not there when it was written: best.json, result.json." in text
+    assert "hypervolume" not in text
+
+
+def test_several_objectives_without_a_completed_trial(make_run: MakeRun, records: list[TrialRecord]) -> None:
+    for record in records:
+        record.state, record.metrics, record.error = FAILED, {}, None
+    path = write_report(make_run(records, result=SEVERAL, best=False))
+    text = read(path).text
+    assert "No trial has completed yet" in text
+    assert text.count("there are no completed trials") == 3
+    assert "<svg" not in path.read_text(encoding="utf-8")
 
 
 def test_odd_values_in_the_result_do_no_harm(make_run: MakeRun, records: list[TrialRecord]) -> None:

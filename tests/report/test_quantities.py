@@ -1,8 +1,15 @@
 """Numbers as people read them."""
 
+from typing import Any
+
 import pytest
 
-from raynas.report.quantities import format_compact, format_duration, format_number, format_share, shorten
+from raynas.report.quantities import format_compact, format_duration, format_number, format_share, is_number, shorten
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1, True), (0.5, True), (True, False), ("1", False), (None, False)])
+def test_what_a_number_is(value: Any, expected: bool) -> None:
+    assert is_number(value) is expected
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,12 @@ from raynas.report.tables import (
     architecture_section,
     failures_section,
     figures_section,
-    is_number,
+    hypervolume_note,
     stages_section,
     versions_section,
 )
 
 MakeRun = Callable[..., Path]
-
-
-@pytest.mark.parametrize(("value", "expected"), [(1, True), (0.5, True), (True, False), ("1", False), (None, False)])
-def test_what_a_number_is(value: Any, expected: bool) -> None:
-    assert is_number(value) is expected
 
 
 def test_every_figure_is_in_the_table_known_or_not(make_run: MakeRun, records: list[TrialRecord]) -> None:
@@ -30,6 +25,24 @@ def test_every_figure_is_in_the_table_known_or_not(make_run: MakeRun, records: l
     written = figures_section(read_run(make_run(records, result=result)), 0.94)
     for text in ("Best accuracy", "0.94", "Test accuracy", "0.98", "mean of 2 random", "energy_joules", "12.5", "Seed"):
         assert text in written
+
+
+@pytest.mark.parametrize("reference", [[0.5, 4e6], {"accuracy": 0.5, "flops": 4e6}])
+def test_several_objectives_have_their_own_figures(make_run: MakeRun, records: list[TrialRecord], reference: Any) -> None:
+    result = {"metric": ["accuracy", "flops"], "mode": ["max", "min"], "front_size": 3, "hypervolume": 1234.5}
+    run = read_run(make_run(records, result=result | {"hypervolume_reference": reference}, best=False))
+    written = figures_section(run, 0.94)
+    best, cheapest = max(each.metrics["accuracy"] for each in run.front), min(each.metrics["flops"] for each in run.front)
+    for text in ("Best accuracy", f"{best:.4g}", "Best flops", f"{cheapest:,.0f}", "On the front", "Hypervolume", "1234"):
+        assert text in written, text
+    assert "front_size" not in written
+    assert hypervolume_note(run).endswith("measured from accuracy 0.5, flops 4,000,000")
+
+
+@pytest.mark.parametrize("reference", [None, [], "far", {"accuracy": None}])
+def test_a_volume_without_a_reference_says_nothing_of_it(make_run: MakeRun, records: list[TrialRecord], reference: Any) -> None:
+    result = {"metric": ["accuracy", "flops"], "mode": ["max", "min"], "hypervolume_reference": reference}
+    assert hypervolume_note(read_run(make_run(records, result=result, best=False))) == "of what the front dominates"
 
 
 def test_the_architecture_has_a_row_for_each_key_active_or_not(make_run: MakeRun, records: list[TrialRecord]) -> None:

@@ -1,11 +1,20 @@
+"""The same search through Ray Tune: schedulers, slices, workers that die."""
+
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
 import raynas
 from raynas.errors import SearchStoppedError, TaskError
+from raynas.explore import make_searcher
+from raynas.runtime import tune_engine
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -84,3 +93,104 @@ def test_what_cannot_be_pickled_is_named() -> None:
     lock = threading.Lock()
     with pytest.raises(TaskError, match=r"evaluate.* cannot be pickled"):
         raynas.search(SPACE, lambda _: lock.acquire(), num_trials=1, engine="tune")
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        ASHAScheduler(grace_period=1, max_t=9, reduction_factor=3),
+        MedianStoppingRule(time_attr="training_iteration", grace_period=1, min_samples_required=3),
+    ],
+    ids=["asha", "median"],
+)
+def test_a_scheduler_stops_trials_and_their_epochs_are_not_run(tmp_path: Path, scheduler: Any) -> None:
+    epochs, saved = tmp_path / "epochs", tmp_path / "saved"
+    saved.mkdir()
+
+    def train(trial: raynas.Trial) -> None:
+        start = sum(int(choice.value) * (i + 1) for i, choice in enumerate(trial.architecture.values()))
+        for epoch in range(9):
+            with epochs.open("a") as file:
+                file.write(f"{trial.id} {epoch}\n")
+            trial.save(saved)
+            trial.report(accuracy=start + epoch)
+
+    result = raynas.search(SPACE, train, num_trials=24, scheduler=scheduler, storage_path=tmp_path, progress=False)
+    ran = epochs.read_text().splitlines()
+    ends = [record.state for record in result.records.values()]
+    assert result.engine == "tune"
+    assert len(ran) == len(set(ran)) < 24 * 9 / 2
+    assert set(ends) == {"completed", "stopped"}
+    assert result.best.metrics["accuracy"] == max(
+        record.metrics["accuracy"] for record in result.records.values() if record.state == "completed"
+    )
+    for record in result.records.values():
+        last = max(int(line.split()[1]) for line in ran if line.split()[0] == str(record.id))
+        start = sum(int(choice.value) * (i + 1) for i, choice in enumerate(record.architecture.values()))
+        assert record.metrics == {"accuracy": start + last}  # what a stopped trial reported stays
+
+
+def test_slices_are_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"population_size": 8, "sample_size": 3}
+    whole = raynas.search(
+        SPACE, evaluate, searcher="regularized_evolution", searcher_options=options, num_trials=14, engine="local"
+    )
+    monkeypatch.setattr(tune_engine, "SLICE", 5)
+    sliced = raynas.search(
+        SPACE,
+        evaluate,
+        searcher="regularized_evolution",
+        searcher_options=options,
+        num_trials=14,
+        engine="tune",
+        max_concurrent=1,
+    )
+    assert sliced.trials.column("digest") == whole.trials.column("digest")
+    assert sliced.num_spent == 14
+
+
+def test_tune_callbacks_are_told_of_every_report(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Noting(tune.Callback):
+        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
+            seen.append(result["accuracy"])
+
+    def train(trial: raynas.Trial) -> None:
+        for epoch in range(3):
+            trial.report(accuracy=epoch)
+
+    raynas.search(SPACE, train, num_trials=2, callbacks=[Noting()], storage_path=tmp_path)
+    assert sorted(seen)[::2] == [0, 1, 2, 2]  # the end of a trial repeats its last figures
+
+
+def test_a_trial_that_fails_is_run_again_on_request(tmp_path: Path) -> None:
+    def fails_once(trial: raynas.Trial) -> None:
+        tried = tmp_path / str(trial.id)
+        if not tried.exists():
+            tried.touch()
+            raise OSError("once")
+        trial.report(accuracy=1)
+
+    result = raynas.search(SPACE, fails_once, num_trials=3, engine="tune", max_failures_per_trial=1)
+    assert result.trials.column("state").to_pylist() == ["completed"] * 3
+    assert result.trials.column("attempt").to_pylist() == [2, 2, 2]
+
+
+def test_the_stock_searchers_load_beside_a_users_own_folder_of_that_name(tmp_path: Path) -> None:
+    package = tmp_path / "searchers"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('this is the user's own')")
+    (package / "random.py").write_text("raise ImportError('this too')")
+
+    def evaluate_there(trial: raynas.Trial) -> None:
+        sys.path.insert(0, str(tmp_path))
+        os.chdir(tmp_path)
+        for name in raynas.searchers():
+            make_searcher(name, {})
+        trial.report(accuracy=1)
+
+    assert raynas.search(SPACE, evaluate_there, num_trials=1, engine="tune").best.value == 1
+    code = "import raynas.explore; print([raynas.explore.make_searcher(name, {}) and 1 for name in raynas.searchers()])"
+    here = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert here.stdout.strip() == str([1] * len(raynas.searchers())), here.stderr
