@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/raynas run examples/digits.py
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

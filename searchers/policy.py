@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch.nn.functional import logsigmoid
 
 from raynas.space import INPUT_CHOICE, Architecture, SearchSpace
 
+TEMPER=1.0
 CATEGORICAL, SUBSET, FIXED_SUBSET = range(3)  # how a key is decided
 
 
@@ -53,6 +56,7 @@ class Policy(nn.Module):
         self._in_space_order = [(key, number_of[key]) for key in space]
         self._roots = torch.tensor([not space[key].when for key in self.keys])
         self._gates = self._make_gates()
+        self._log_ways = self._make_log_ways()
 
     def _make_gates(self) -> Tensor:
         """(keys, candidates): 1 where picking the candidate makes the key active."""
@@ -63,6 +67,18 @@ class Policy(nn.Module):
                 parent = max(when, key=lambda ancestor: len(self.space[ancestor].when))
                 gates[number, self.slices[number_of[parent]].start + torch.tensor(when[parent])] = 1.0
         return gates
+
+    def _make_log_ways(self) -> Tensor:
+        """(candidates,): the logarithm of how many ways there are to decide what becomes active with each."""
+        at, of_key = torch.zeros(len(self.owner)), torch.zeros(len(self.keys))
+        for number in reversed(range(len(self.keys))):  # children before their parents
+            where = self.slices[number]
+            if self._gates[:, where].any():
+                at[where] = TEMPER*(of_key @ self._gates[:, where])
+                of_key[number] = at[where].logsumexp(0)
+            else:
+                of_key[number] = math.log(self.space[self.keys[number]].num_options)
+        return at
 
     # --- what a subclass adds --------------------------------------------------------------------------------------
 
@@ -89,17 +105,15 @@ class Policy(nn.Module):
                 picks[0, [self.slices[number].start + index for index in indices[key]]] = 1.0
         return picks
 
-    def decode(self, picks: Tensor) -> list[Architecture]:
-        """The architectures of some picks."""
-        decoded = []
+    def decode(self, picks: Tensor) -> Iterator[Architecture]:
+        """The architectures of some picks, one at a time."""
         for row, active in zip(picks.tolist(), self.active(picks).tolist(), strict=True):
             indices = {
                 key: tuple(index for index, picked in enumerate(row[self.slices[number]]) if picked)
                 for key, number in self._in_space_order
                 if active[number]
             }
-            decoded.append(Architecture.trusted(self.space, indices))
-        return decoded
+            yield Architecture.trusted(self.space, indices)
 
     def active(self, picks: Tensor) -> Tensor:
         """(architectures, keys): whether each key is active."""
@@ -114,7 +128,7 @@ class Policy(nn.Module):
         chances = torch.rand(picks.shape, generator=generator)
         for number, where in enumerate(self.slices):
             logits, state = self.next_logits(number, picks, state)
-            drawn = self._draw(number, logits, chances[:, where])
+            drawn = self._draw(number, logits + self._log_ways[where], chances[:, where])
             if self.space[self.keys[number]].when:
                 drawn = drawn * (picks @ self._gates[number]).unsqueeze(1)
             picks[:, where] = drawn
@@ -140,7 +154,7 @@ class Policy(nn.Module):
         Both are given the picks of the keys before it; for a fixed number of inputs the entropy is that of each input given
         those before it, so that the sum is an unbiased estimate. Sum over the keys for those of the architecture.
         """
-        logits = self.logits(picks)
+        logits = self.logits(picks) + self._log_ways
         log_prob = self._log_softmax(logits)
         categorical = picks * log_prob, -log_prob.exp() * log_prob
         bernoulli = self._bernoulli(logits, picks)

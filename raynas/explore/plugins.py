@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from raynas.errors import OptionError, UnknownSearcherError
+from raynas.errors import OptionError, SearcherError, UnknownSearcherError
 
 GROUP = "raynas.searchers"
 
@@ -27,19 +27,26 @@ def make_searcher(name: str, options: Mapping[str, Any]) -> Any:
 
     Raises:
         UnknownSearcherError: there is none; the message lists those that are there and where each comes from.
-        OptionError: the searcher has no such option, or refuses its value.
+        OptionError: the searcher has no such option, needs one that is not given, or refuses a value.
+        SearcherError: it is installed but cannot be imported.
     """
     found = _entry_points()
     if name not in found:
         known = ", ".join(f"{known} ({_origin(point)})" for known, point in sorted(found.items()))
         raise UnknownSearcherError(f"no searcher is called {name!r}; installed are: {known or 'none'}")
-    factory = found[name].load()
-    accepted = inspect.signature(factory).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
-        return factory(**options)
+    try:
+        factory = found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise SearcherError(f"searcher {name!r} ({_origin(found[name])}) cannot be loaded: {error}") from error
+    accepted = inspect.signature(factory)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.parameters.values())
     for option in options:
-        if option not in accepted:
-            raise OptionError(f"searcher {name!r} has no option {option!r}; it has {', '.join(accepted) or 'none'}")
+        if option not in accepted.parameters and not takes_any:
+            raise OptionError(f"searcher {name!r} has no option {option!r}; it has {', '.join(accepted.parameters) or 'none'}")
+    try:
+        accepted.bind(**options)
+    except TypeError as error:
+        raise OptionError(f"searcher {name!r}: {error}; give it in searcher_options") from None
     return factory(**options)
 
 

@@ -1,4 +1,4 @@
-"""``SearcherContract``: every test that a searcher must pass, to be had by inheriting. Here are those of speed and of searches."""
+"""``SearcherContract``: every test that a searcher must pass, to be had by inheriting; here are those of speed and searches."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 import raynas
 from raynas.api.evaluators import WEIGHTS
 from raynas.errors import UnknownVersionError
+from raynas.explore import Trial
 from raynas.oneshot import score
 
 
@@ -43,3 +44,36 @@ def test_from_scratch_needs_no_run_folder(tiny_task: raynas.Task) -> None:
     first = raynas.search(space, raynas.from_scratch(tiny_task, epochs=2), num_trials=2, engine="local")
     second = raynas.search(space, raynas.from_scratch(tiny_task, epochs=2), num_trials=2, engine="local")
     assert first.trials.column("loss") == second.trials.column("loss")
+
+
+def test_from_scratch_reports_each_epoch_and_a_budget_is_epochs(tiny_task: raynas.Task) -> None:
+    evaluate = raynas.from_scratch(tiny_task, epochs=5)
+    evaluate.setup()
+    architecture = raynas.generate_search_space(tiny_task.model()).unrank(0)
+    for budget, epochs in ((None, 5), (2.0, 2), (0.2, 1)):
+        reported: list[dict[str, float]] = []
+        evaluate.evaluate(Trial(0, architecture, budget=budget, on_report=reported.append))
+        assert len(reported) == epochs
+        assert all(set(figures) == {"accuracy", "loss", "params", "flops"} for figures in reported)
+        assert len({figures["loss"] for figures in reported}) == epochs
+
+
+def test_from_scratch_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    architecture = raynas.generate_search_space(tiny_task.model()).unrank(0)
+    evaluate = raynas.from_scratch(tiny_task, epochs=6)
+    evaluate.setup()
+    whole: list[dict[str, float]] = []
+    evaluate.evaluate(Trial(0, architecture, on_report=whole.append))
+
+    def interrupt(figures: dict[str, float]) -> None:
+        first.append(figures)
+        if len(first) == 4:
+            raise KeyboardInterrupt
+
+    first: list[dict[str, float]] = []
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(Trial(0, architecture, checkpoints=tmp_path, on_report=interrupt))
+    rest: list[dict[str, float]] = []
+    evaluate.evaluate(Trial(0, architecture, checkpoints=tmp_path, on_report=rest.append))
+    assert first + rest == whole
+    assert sorted(path.name for path in (tmp_path / "00000").iterdir()) == [WEIGHTS]

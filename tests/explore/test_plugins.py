@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raynas.errors import OptionError, UnknownSearcherError
+from raynas.errors import OptionError, SearcherError, UnknownSearcherError
 from raynas.explore import make_searcher, searchers
 
 OUTSIDE = '''
@@ -21,6 +21,10 @@ class Positive:
         if size < 1:
             from raynas.errors import OptionError
             raise OptionError("size must be positive")
+
+
+class Needy:
+    def __init__(self, size): ...
 '''
 
 
@@ -32,6 +36,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-searchers\nVersion: 2.5\n")
     entries = "[raynas.searchers]\noutside = outside_searchers:Outside\npositive = outside_searchers:Positive\n"
+    entries += "needy = outside_searchers:Needy\nmissing = outside_searchers:Missing\nnowhere = outside_nowhere:Searcher\n"
     (info / "entry_points.txt").write_text(entries)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "outside_searchers", raising=False)
@@ -70,3 +75,16 @@ def test_an_unknown_option_lists_the_known() -> None:
 def test_a_searcher_may_refuse_a_value(name: str, options: dict[str, int]) -> None:
     with pytest.raises(OptionError, match="size"):
         make_searcher(name, options)
+
+
+@pytest.mark.usefixtures("outside")
+def test_an_option_that_is_needed_is_named() -> None:
+    with pytest.raises(OptionError, match="'needy'.*'size'.*searcher_options"):
+        make_searcher("needy", {})
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("name", ["missing", "nowhere"])
+def test_one_that_cannot_be_loaded_is_named_with_where_it_is_from(name: str) -> None:
+    with pytest.raises(SearcherError, match=rf"'{name}' \(outside-searchers 2\.5\) cannot be loaded"):
+        make_searcher(name, {})
