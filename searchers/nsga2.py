@@ -177,15 +177,15 @@ class Nsga2Searcher(Searcher):
         return {
             "rng": generator_state(self.rng),
             "metrics": self._metrics,
-            "population": [[list(member.point), member.architecture.to_indices()] for member in self._population],
+            "population": [[list(member.point), member.architecture.to_row()] for member in self._population],
             "archive": self._archive.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         restore_generator(self.rng, state["rng"])
         self._metrics = state["metrics"]
-        read = Architecture.from_indices
-        self._population = [Member(tuple(point), read(self.space, indices)) for point, indices in state["population"]]
+        read = Architecture.from_row
+        self._population = [Member(tuple(point), read(self.space, row)) for point, row in state["population"]]
         self._archive.load_state_dict(state["archive"])
         self._rank()
 

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 import ray.cloudpickle
 
-from raynas.errors import TaskError
+from raynas.errors import OptionError, TaskError
 from raynas.explore import BY_VALUE
 
 _SETTINGS = {
@@ -28,6 +28,7 @@ _SETTINGS = {
 }
 
 AT_DISCONNECT: list[Callable[[], None]] = []  # what drops handles, which lead nowhere once the cluster is left
+_STARTED_HERE: set[str] = set()  # addresses of clusters of one node, which no other node will join
 _REFUSALS = (TypeError, pickle.PicklingError, AttributeError, ValueError)
 
 
@@ -46,6 +47,8 @@ def connect(object_store_bytes: int | None = None) -> None:
     if address == "local" and object_store_bytes is not None:
         own["object_store_memory"] = object_store_bytes
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    if own:
+        _STARTED_HERE.add(ray.get_runtime_context().gcs_address)
 
 
 def disconnect() -> None:
@@ -56,11 +59,21 @@ def disconnect() -> None:
 
 
 def num_slots(resources: Mapping[str, float]) -> int:
-    """How many trials with these resources (``cpu``, ``gpu`` or custom ones) the cluster holds at once; at least 1."""
+    """How many trials with these resources (``cpu``, ``gpu`` or custom ones) the cluster holds at once; at least 1.
+
+    Raises:
+        OptionError: no node has that much, and none can come, since this Ray was started here.
+    """
+    needed = {{"cpu": "CPU", "gpu": "GPU"}.get(name, name): amount for name, amount in resources.items() if amount > 0}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
+        largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in needed}
+        text = f"a trial needs {dict(resources)}, but the most that a node has is {largest}"
+        if ray.get_runtime_context().gcs_address in _STARTED_HERE:
+            raise OptionError(f"{text}; take less in resources_per_trial")
+        logging.getLogger(__name__).warning("%s; waiting for a node that has it", text)
     there = ray.cluster_resources()
-    names = {"cpu": "CPU", "gpu": "GPU"}
-    rooms = [there.get(names.get(name, name), 0) / amount for name, amount in resources.items() if amount > 0]
-    return max(1, int(min(rooms, default=1)))
+    return max(1, int(min((there.get(name, 0) / amount for name, amount in needed.items()), default=1)))
 
 
 def ship(value: Any, name: str) -> bytes:

@@ -166,10 +166,6 @@ class Architecture(Immutable, Mapping[str, Choice]):
         """Write the JSON document to a file."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
-    def to_indices(self) -> dict[str, list[int]]:
-        """The shortest form as JSON: active key to the indices picked, without names."""
-        return {key: list(indices) for key, indices in self._indices.items()}
-
     def to_row(self) -> list[Any]:
         """The shortest form as JSON, which needs the space to be read: an entry for each of its keys, in their order.
 
@@ -194,7 +190,7 @@ class Architecture(Immutable, Mapping[str, Choice]):
 
     @classmethod
     def from_indices(cls, space: SearchSpace, indices: Mapping[str, Sequence[int]]) -> Architecture:
-        """The inverse of ``to_indices``.
+        """From key to the indices picked, one for what is no input choice.
 
         Raises:
             ArchitectureError: they do not fit the space; the message names the key, what was found and expected.

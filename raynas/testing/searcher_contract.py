@@ -15,6 +15,7 @@ from raynas.testing.proposal_contract import ProposalContract
 from raynas.testing.sequence_contract import SequenceContract
 
 SMALL, LARGE = 24, 300  # architectures of spaces that are searched to their end, and of those that are not
+TRIALS_EACH = 20  # of an architecture of a small space, each with another budget
 NUM_RESULTS, NUM_TIMED = 500, 20  # of a predictor
 ROUNDS = 3  # in which it may be fast enough: another process may take the processor meanwhile
 MAX_FORBIDDEN = 10  # for each trial that runs, where a third of the space is forbidden
@@ -79,15 +80,15 @@ class SearcherContract(ProposalContract, SequenceContract):
     def test_a_small_space_comes_to_its_end(self) -> None:
         spaces = [space for space in self.make_spaces() if space.size <= SMALL][:4]
         for space in spaces:
-            session = self._search(space, num_trials=10 * SMALL)
-            assert session.done, f"the search of {space} did not end"
+            session = self._search(space, num_trials=TRIALS_EACH * space.size)
+            assert session.num_spent < TRIALS_EACH * space.size, f"the search of {space} did not end by itself"
             completed = [record for record in session.records.values() if record.state == "completed"]
             pairs = [(record.architecture.digest, record.budget) for record in completed]
             assert pairs, f"nothing was run of {space}"
             assert len(pairs) == len(set(pairs)), f"{len(pairs)} trials of {len(set(pairs))} architectures (with budgets)"
         for space in spaces[-1:]:
             session = self._search(space, num_trials=SMALL, constraint=lambda _: False)
-            assert session.done, f"the search of {space} did not end, though the constraint forbids all of it"
+            assert session.done and not session.num_spent, f"the constraint forbids all of {space}, and yet something was run"
 
     def test_the_constraint_is_kept(self) -> None:
         def allowed(architecture: Architecture) -> bool:

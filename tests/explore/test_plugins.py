@@ -79,7 +79,7 @@ def test_a_searcher_may_refuse_a_value(name: str, options: dict[str, int]) -> No
 
 @pytest.mark.usefixtures("outside")
 def test_an_option_that_is_needed_is_named() -> None:
-    with pytest.raises(OptionError, match="'needy'.*'size'.*searcher_options"):
+    with pytest.raises(OptionError, match=r"'needy'.*'size'.*searcher_options"):
         make_searcher("needy", {})
 
 

@@ -2,12 +2,14 @@ import dataclasses
 import threading
 
 import pytest
+import ray
 import ray.cloudpickle
 import torch
 
 import raynas
-from raynas.errors import TaskError
+from raynas.errors import OptionError, TaskError
 from raynas.runtime import ship
+from raynas.runtime.cluster import num_slots
 
 
 def test_what_is_shipped_comes_back(tiny_task: raynas.Task) -> None:
@@ -28,3 +30,20 @@ def test_what_cannot_be_pickled_is_named_down_to_its_part(tiny_task: raynas.Task
 
     with pytest.raises(TaskError, match=r"task\.valid_data\.lock cannot be pickled.*lambda: load"):
         ship(dataclasses.replace(tiny_task, valid_data=Locked()), "task")
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_slots_are_what_the_scarcest_resource_holds() -> None:
+    cpus = int(ray.cluster_resources()["CPU"])
+    assert num_slots({"cpu": 1}) == cpus
+    assert num_slots({"cpu": 0.25, "gpu": 0}) == 4 * cpus
+    assert num_slots({}) == 1
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("resources", [{"gpu": 1}, {"cpu": 10_000}, {"cpu": 1, "tpu-v9": 0.5}])
+def test_what_no_node_has_is_refused_where_none_can_come(resources: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="the most that a node has is"):
+        num_slots(resources)
