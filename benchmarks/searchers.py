@@ -7,10 +7,11 @@ condition, as one character a key: the index of its candidate, 0 to 9, then a to
 in a column that counts is an evaluation that fails.
 
 For each searcher and number of evaluations: mean ± standard error of what is reported of the best architecture so far (best
-in the column searched), the median, and the share of the seeds that found the optimum of that column. A table knows no
-budgets: the same architecture with another budget costs no evaluation. Every run is kept in --out at once: the same command
-goes on where it was stopped, and what was run with another table, searcher, option or other code of the searcher is never
-taken for it. (Changes elsewhere in raynas are not noticed: --fresh runs all again.) The last line is all figures as JSON.
+in the column searched), the median, and the share of the seeds that found the optimum of that column. Every trial is an
+evaluation. A table knows no budgets: to successive_halving a known architecture with a larger budget is one more evaluation
+that tells nothing new, so its row says what that costs, not what it saves. Every run is kept in --out at once: the same
+command goes on where it was stopped, and what was run with another table, searcher, option, or other code of the searcher is
+never taken for it. (Changes elsewhere in raynas are not noticed: --fresh runs all again.) The last line is all figures as JSON.
 
     python benchmarks/searchers.py --check
     python benchmarks/searchers.py --searchers regularized_evolution --option population_size=10 --option sample_size=5 --repeat
@@ -42,7 +43,7 @@ if __name__ == "__main__":
 from benchmarks.tabular import standings as st
 from benchmarks.tabular.runs import KeptRuns, Task, run_all
 from benchmarks.tabular.table import NAS_BENCH_MACRO, Columns, Contender, Run, Table
-from raynas.errors import OptionError, RaynasError
+from raynas.errors import OptionError, RaynasError, SearcherError
 from raynas.explore import make_searcher
 from raynas.space import SearchSpace
 
@@ -180,11 +181,11 @@ class Benchmark:
                 make_searcher(contender.searcher, {**contender.options, "seed": 0})
                 self._kept[label] = KeptRuns(options.out, table, contender, fresh=options.fresh)
                 self.tasks[label] = of_one
+            except (SearcherError, ImportError) as error:
+                self.skipped[label] = str(error)
+                say(f"{label} is skipped: {error}")
             except RaynasError:
                 raise
-            except ImportError as error:
-                self.skipped[label] = str(error)
-                say(f"{label} is skipped, it cannot be imported: {error}")
             except Exception as error:
                 self._fail(label, f"{type(error).__name__}: {error}")
 

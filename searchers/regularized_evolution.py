@@ -19,16 +19,21 @@ class RegularizedEvolutionSearcher(Searcher):
     The first ``population_size`` proposals are random. It never waits: with many trials at once the population is simply
     what has come back by then, and while nothing has, proposals go on being random. A failed trial never joins.
 
+    The sizes of the paper are 100 and 25, for 20,000 trials. The defaults are made for 50 to 500: on NAS-Bench-Macro and on
+    eleven synthetic spaces a small population with strong selection is ahead of a larger one up to 200 trials, and level at 500.
+    A population of 50 is little better than random search at 50 trials. With thousands of trials, take a larger one.
+
     Args:
         seed: of the searcher's generator.
         population_size: P of the paper.
-        sample_size: S of the paper; drawn with replacement.
+        sample_size: S of the paper; drawn with replacement, so that as many as there are members still miss the best one of
+            them in a third of the samples.
 
     Raises:
         OptionError: a size is not positive.
     """
 
-    def __init__(self, seed: int = 0, population_size: int = 50, sample_size: int = 10) -> None:
+    def __init__(self, seed: int = 0, population_size: int = 10, sample_size: int = 10) -> None:
         super().__init__(seed)
         if population_size < 1 or sample_size < 1:
             raise OptionError(f"population_size={population_size} and sample_size={sample_size} must be at least 1")

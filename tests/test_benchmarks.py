@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from raynas.errors import SearcherError
 from raynas.explore import Proposal, Searcher
 from raynas.space import SearchSpace
 
@@ -164,9 +165,9 @@ def test_missing_values_are_evaluations_that_fail(main: Main, tmp_path: Path) ->
 
 def test_the_short_form_is_the_index_of_each_candidate(module: Callable[[str], ModuleType]) -> None:
     read = module("tabular.table").read_architecture
-    assert read(FLAT, "201").to_indices() == {"layer0": [2], "layer1": [0], "layer2": [1]}
+    assert read(FLAT, "201").indices == {"layer0": (2,), "layer1": (0,), "layer2": (1,)}
     wide = SearchSpace({"a": {"_type": "choice", "_value": list(range(20))}})
-    assert read(wide, "j").to_indices() == {"a": [19]}
+    assert read(wide, "j").indices == {"a": (19,)}
     for space, text in ((NESTED, "000"), (FLAT, "20"), (FLAT, "203"), (FLAT, "2_1"), (FLAT, 201), (FLAT, None)):
         with pytest.raises(ValueError, match=r"found|out of range|expected"):
             read(space, text)
@@ -180,7 +181,7 @@ class TwoBudgets(Searcher):
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
-def test_another_budget_of_the_same_architecture_is_no_evaluation(
+def test_every_trial_is_an_evaluation_whatever_its_budget(
     module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at_once: int
 ) -> None:
     tabular = module("tabular.table")
@@ -189,8 +190,8 @@ def test_another_budget_of_the_same_architecture_is_no_evaluation(
     monkeypatch.setattr(tabular, "make_searcher", lambda name, options: TwoBudgets(**options))
     run = tabular.run_search(table, tabular.Contender("two", at_once=at_once), 0, 10)
     assert run.carried_out == 10
-    assert run.improvements == [(number + 1, number, number / 2) for number in range(10)]
-    assert run.best_after(3) == (2, 1)
+    assert run.improvements == [(2 * number + 1, number, number / 2) for number in range(5)]
+    assert run.best_after(4) == (1, 0.5)
 
 
 def test_only_what_is_missing_is_run(
@@ -243,6 +244,22 @@ def test_a_stopped_run_goes_on_and_a_line_cut_off_is_run_again(
     ran.clear()
     assert main(*asked, "--seeds", 5)[1]["searchers"] == found["searchers"]
     assert not ran
+
+
+def test_a_searcher_that_cannot_be_loaded_is_skipped(
+    main: Main, tmp_path: Path, module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, asked = module("searchers"), ("--searchers", "random,spos_evolution", "--seeds", 2, "--evaluations", 9)
+
+    def make_searcher(name: str, _options: Any) -> Any:
+        if name != "random":
+            raise SearcherError("cannot be loaded: No module named 'torch'")
+
+    monkeypatch.setattr(script, "make_searcher", make_searcher)
+    status, found = main(*write_flat(tmp_path), "--search", "valid", "--report", "test", *asked)
+    assert status == 0
+    assert list(found["searchers"]) == ["random"]
+    assert found["skipped"] == {"spos_evolution": "cannot be loaded: No module named 'torch'"}
 
 
 def test_a_searcher_that_breaks_is_left_out(

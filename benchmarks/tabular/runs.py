@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import benchmarks.tabular.table as table_module
 import raynas
 from benchmarks.tabular.table import Contender, Run, Table, run_search
 from raynas.errors import OptionError
@@ -35,7 +36,7 @@ class KeptRuns:
     Args:
         folder: of all results.
         table: what is searched; a table with other values has other files.
-        contender: who searches; with other code, options or settings it has another file.
+        contender: who searches; with other code, options or settings, or counted in another way, it has another file.
         fresh: forget what is there.
 
     Attributes:
@@ -52,6 +53,7 @@ class KeptRuns:
             "table_sha256": table.fingerprint,
             **asdict(contender),
             "code_sha256": code_fingerprint(contender.searcher),
+            "counting_sha256": hashlib.sha256(_without_docstrings(inspect.getsource(table_module)).encode()).hexdigest(),
             "raynas": raynas.__version__,
         }
         name = re.sub(r"[^\w=.-]+", "_", contender.label).strip("_")[:80]

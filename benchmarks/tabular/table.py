@@ -23,7 +23,6 @@ from raynas.space import Architecture, SearchSpace
 
 METRIC = "searched"
 MAX_DIGITS = 36  # 0 to 9, a to z
-MAX_FREE = 100  # trials for each evaluation that counts
 NAS_BENCH_MACRO = SearchSpace(
     {
         f"layer{number}": {"_type": "layer_choice", "_value": ["identity", "expand3_kernel3", "expand6_kernel5"]}
@@ -226,32 +225,23 @@ class Run:
 class _Watch:
     """Evaluates by looking up, counts, and notes what gets better.
 
-    A table knows one value of an architecture, whatever it is trained for: the same architecture with another budget is an
-    evaluation that costs nothing and counts for nothing.
+    Every trial is an evaluation, as it is to ``raynas.search``: also one of an architecture that is known with another
+    budget, though a table has the same value for both.
     """
 
-    def __init__(self, table: Table, evaluations: int) -> None:
-        self.session: SearchSession
+    def __init__(self, table: Table) -> None:
         self.num_evaluated = self.num_failed = 0
         self.improvements: list[tuple[int, float, float]] = []
-        self._table, self._evaluations = table, evaluations
+        self._table = table
         self._sign = 1.0 if table.columns.mode == "max" else -1.0
         self._best = -math.inf
-        self._budgets: dict[str, set[float | None]] = {}
 
     def evaluate(self, trial: Trial) -> None:
-        digest = trial.architecture.digest
-        cell = self._table.cells[digest]
+        cell = self._table.cells[trial.architecture.digest]
         if cell is not None:
             trial.report(searched=cell[0])
-        budgets = self._budgets.setdefault(digest, set())
-        is_free = bool(budgets) and trial.budget not in budgets
-        budgets.add(trial.budget)
-        if not is_free and self.num_evaluated < self._evaluations:
-            self.num_evaluated += 1
-            self._note(cell)
-        if self.num_evaluated >= self._evaluations:
-            self.session.done = True
+        self.num_evaluated += 1
+        self._note(cell)
 
     def _note(self, cell: Cell | None) -> None:
         if cell is None:
@@ -270,11 +260,11 @@ def run_search(table: Table, contender: Contender, seed: int, evaluations: int) 
     """
     start = time.perf_counter()
     searcher = make_searcher(contender.searcher, {**contender.options, "seed": seed})
-    limits = SearchLimits(MAX_FREE * evaluations, repeat=contender.repeat, max_same_failures=sys.maxsize)
-    watch = _Watch(table, evaluations)
-    watch.session = SearchSession(searcher, table.space, Objective(METRIC, table.columns.mode), limits=limits)
-    run_local(watch.session, watch.evaluate, EngineOptions(contender.at_once))
-    if watch.session.error is not None:
-        raise watch.session.error
+    limits = SearchLimits(evaluations, repeat=contender.repeat, max_same_failures=sys.maxsize)
+    session = SearchSession(searcher, table.space, Objective(METRIC, table.columns.mode), limits=limits)
+    watch = _Watch(table)
+    run_local(session, watch.evaluate, EngineOptions(contender.at_once))
+    if session.error is not None:
+        raise session.error
     seconds = round(time.perf_counter() - start, 3)
     return Run(seed, evaluations, watch.num_evaluated, watch.num_failed, watch.improvements, seconds)

@@ -88,7 +88,8 @@ class SearcherContract(ProposalContract, SequenceContract):
             assert len(pairs) == len(set(pairs)), f"{len(pairs)} trials of {len(set(pairs))} architectures (with budgets)"
         for space in spaces[-1:]:
             session = self._search(space, num_trials=SMALL, constraint=lambda _: False)
-            assert session.done and not session.num_spent, f"the constraint forbids all of {space}, and yet something was run"
+            assert session.done, f"the search of {space} did not end, though the constraint forbids all of it"
+            assert not session.num_spent, f"the constraint forbids all of {space}, and {session.num_spent} trials were run"
 
     def test_the_constraint_is_kept(self) -> None:
         def allowed(architecture: Architecture) -> bool:

@@ -17,6 +17,11 @@ class TestContract(SearcherContract):
         return RegularizedEvolutionSearcher(seed=seed)
 
 
+class TestContractWithALargePopulation(SearcherContract):
+    def make_searcher(self, seed: int) -> RegularizedEvolutionSearcher:
+        return RegularizedEvolutionSearcher(seed=seed, population_size=50, sample_size=25)
+
+
 class TestContractWithASmallPopulation(SearcherContract):
     def make_searcher(self, seed: int) -> RegularizedEvolutionSearcher:
         return RegularizedEvolutionSearcher(seed=seed, population_size=4, sample_size=2)
@@ -81,6 +86,11 @@ def test_a_failed_trial_never_joins(space: SearchSpace) -> None:
 def test_it_beats_random_search(mean_best: Callable[..., float]) -> None:
     evolved = mean_best("regularized_evolution", population_size=20, sample_size=5)
     assert evolved > mean_best("random") + 0.1
+
+
+def test_with_its_defaults_it_is_ahead_of_random_search_from_fifty_trials_on(mean_best: Callable[..., float]) -> None:
+    for num_trials in (50, 100):
+        assert mean_best("regularized_evolution", num_trials) > mean_best("random", num_trials) + 0.2
 
 
 @pytest.mark.parametrize("options", [{"population_size": 0}, {"sample_size": 0}, {"population_size": -3}])

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from raynas.errors import NoMoreTrials
+from raynas.errors import InvalidProposalError, NoMoreTrials
 from raynas.explore import Proposal, Searcher
 from raynas.space import SearchSpace
-from raynas.testing.player import Player, Rules, score
+from raynas.testing.player import Player, Rules, score, two_scores
 
 SPACE = SearchSpace({"width": {"_type": "choice", "_value": list(range(50))}})
 
@@ -79,3 +79,36 @@ def test_a_wrong_answer_is_named(answer: Any, named: str) -> None:
 
     with pytest.raises(AssertionError, match=named):
         Player(Wrong(), SPACE).play(1)
+
+
+def test_what_the_searcher_itself_finds_invalid_is_named_too() -> None:
+    class Wrong(Searcher):
+        def generate_parameters(self, parameter_id: int) -> Any:
+            raise InvalidProposalError("key 'width' is missing")
+
+    with pytest.raises(AssertionError, match=r"proposal 0 .* 'width' is missing"):
+        Player(Wrong(), SPACE).play(1)
+
+
+def test_a_fork_goes_on_as_the_first_would_and_leaves_it_alone() -> None:
+    rules = Rules(at_once=5, shuffled=True, failure_rate=0.3)
+    whole, first, second = Noting(), Noting(), Noting()
+    Player(whole, SPACE, rules).play(40)
+    player = Player(first, SPACE, rules)
+    player.play(17)
+    fork = player.fork(second)
+    before, running = list(player.proposed), dict(player.running)
+    fork.play(40)
+    assert (player.proposed, player.running) == (before, running)
+    player.play(40)
+    assert player.proposed == fork.proposed
+    assert first.told == whole.told
+    assert first.told[-len(second.told) :] == second.told
+
+
+def test_two_scores_differ_and_depend_on_the_architecture_alone() -> None:
+    told = [two_scores(SPACE.unrank(i)) for i in range(50)]
+    assert told == [two_scores(SPACE.unrank(i)) for i in range(50)]
+    assert all(0 <= each["score"] < 1 and -1 < each["cost"] <= 0 for each in told)
+    assert len({(each["score"], each["cost"]) for each in told}) == len({each["cost"] for each in told}) == 50
+    assert {each["score"] for each in told} != {-each["cost"] for each in told}

@@ -139,7 +139,7 @@ class TestPredictor(SearcherContract):
 
 class Slow(Good):
     def generate_parameters(self, parameter_id: int) -> Any:
-        time.sleep(0.0005)
+        time.sleep(0.0003)
         return super().generate_parameters(parameter_id)
 
 
@@ -241,7 +241,7 @@ BROKEN: list[tuple[Callable[[int], Any], str]] = [
 def test_what_is_broken_fails_the_test_named_after_it(
     broken: Callable[[int], Any], named: str, catches: Callable[..., None]
 ) -> None:
-    catches(broken, named, predictor="five_hundred" in named, seconds_per_thousand=0.4, seconds_per_proposal=0.008)
+    catches(broken, named, predictor="five_hundred" in named, seconds_per_thousand=0.2, seconds_per_proposal=0.008)
 
 
 def test_every_test_of_the_contract_is_one_of_proposals_of_sequences_or_catches_something_here() -> None:
