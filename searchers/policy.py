@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn.functional import logsigmoid
 from raynas.space import INPUT_CHOICE, Architecture, SearchSpace
 
 CATEGORICAL, SUBSET, FIXED_SUBSET = range(3)  # how a key is decided
+PRIOR=0.0
 
 
 class Policy(nn.Module):
@@ -58,6 +60,18 @@ class Policy(nn.Module):
             if when:  # the nearest ancestor is active only where the conditions on all others hold
                 parent = max(when, key=lambda ancestor: len(space[ancestor].when))
                 self._gates[number, self.slices[number_of[parent]].start + torch.tensor(when[parent])] = 1.0
+        self._prior = self._make_prior()
+
+    def _make_prior(self) -> Tensor:
+        """(candidates,): half the logarithm of how many ways there are to decide what becomes active with each."""
+        prior, ways = torch.zeros(len(self.owner)), torch.zeros(len(self.keys))
+        for number in reversed(range(len(self.keys))):  # children before their parents
+            where = self.slices[number]
+            at = ways @ self._gates[:, where]
+            prior[where] = PRIOR * at
+            is_parent = bool(self._gates[:, where].any())
+            ways[number] = at.logsumexp(0) if is_parent else math.log(self.space[self.keys[number]].num_options)
+        return prior
 
     # --- what a subclass adds --------------------------------------------------------------------------------------
 
@@ -106,7 +120,7 @@ class Policy(nn.Module):
         chances = torch.rand(picks.shape, generator=generator)
         for number, where in enumerate(self.slices):
             logits, state = self.next_logits(number, picks, state)
-            drawn = self._draw(number, logits, chances[:, where])
+            drawn = self._draw(number, logits + self._prior[where], chances[:, where])
             picks[:, where] = drawn if self._is_root[number] else drawn * (picks @ self._gates[number]).unsqueeze(1)
         return picks
 
@@ -130,7 +144,7 @@ class Policy(nn.Module):
         Each is given the picks before it (for a fixed number of inputs, of the inputs before it too), so the sum of the
         entropies over keys is an unbiased estimate of the entropy of the policy. Keys that are not active have zeros.
         """
-        logits = self.logits(picks)
+        logits = self.logits(picks) + self._prior
         log_prob = self._log_softmax(logits)
         categorical = picks * log_prob, -log_prob.exp() * log_prob
         bernoulli = self._bernoulli(logits, picks)

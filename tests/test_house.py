@@ -30,7 +30,7 @@ LAYERS = {
     },
     "testing": {"pytest", "hypothesis", "numpy", "space", "explore", "weights"},
     "cli": {"click", "rich", "raynas"},
-    "searchers": {"space", "explore"},
+    "searchers": {"numpy", "torch", "optuna", "space", "explore"},
 }
 
 

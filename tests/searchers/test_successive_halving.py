@@ -97,6 +97,11 @@ def _play(searcher: SuccessiveHalvingSearcher, value: Value, most: int = 1_000) 
     return played
 
 
+def _rank(played: list[tuple[Architecture, float | None]], space: SearchSpace) -> list[tuple[int, float | None]]:
+    numbers = {space.unrank(number): number for number in range(30)}
+    return [(numbers[architecture], budget) for architecture, budget in played]
+
+
 # --- budgets and promotions -------------------------------------------------------------------------------------------
 
 
@@ -117,14 +122,13 @@ def test_budgets_are_powers_of_eta_up_to_the_highest(options: dict[str, float], 
 
 
 def test_one_in_eta_is_promoted_and_the_highest_budget_comes_first(space: SearchSpace) -> None:
-    values = {space.unrank(number): float(number) for number in range(12)}
-    played = _play(_searcher(space, "grid"), lambda architecture: values[architecture], 17)
-    numbers = [(values[architecture], budget) for architecture, budget in played]
-    assert numbers == [
-        *((0, 1), (1, 1), (2, 1), (2, 3)),  # the best of three; its rung of one is too small to promote from
-        *((3, 1), (4, 1), (5, 1), (5, 3), (4, 3)),  # the best two of six; of three with budget 3 then
-        *((5, 9), (6, 1), (7, 1), (7, 3), (8, 1), (8, 3)),  # 5 and 4 are promoted already, but 7 is in the best two of eight
-        *((6, 3), (9, 1)),
+    values = {space.unrank(number): value for number, value in enumerate([5.0, 1.0, 3.0, 4.0, 2.0, 9.0, 0.0, 8.0, 1.5, 0.5])}
+    played = _rank(_play(_searcher(space, "grid"), lambda architecture: values[architecture], 14), space)
+    assert played == [
+        *((0, 1), (1, 1), (2, 1), (0, 3)),  # the best of three
+        *((3, 1), (4, 1), (5, 1), (5, 3)),  # of six the best two are promoted, and one of them is already
+        *((6, 1), (7, 1), (7, 3), (5, 9)),  # now there are three with budget 3
+        *((8, 1), (9, 1)),  # the best three of nine are promoted
     ]
 
 
@@ -258,11 +262,6 @@ def test_the_state_of_another_searcher_is_refused(space: SearchSpace) -> None:
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
-
-
-def _rank(played: list[tuple[Architecture, float | None]], space: SearchSpace) -> list[tuple[int, float | None]]:
-    numbers = {space.unrank(number): number for number in range(30)}
-    return [(numbers[architecture], budget) for architecture, budget in played]
 
 
 def test_at_the_end_the_best_left_goes_on_to_the_highest_budget(space: SearchSpace) -> None:
