@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid
 from raynas.space import INPUT_CHOICE, Architecture, SearchSpace
 
 CATEGORICAL, SUBSET, FIXED_SUBSET = range(3)  # how a key is decided
-PRIOR=0.0
+LEAST=2.0
 
 
 class Policy(nn.Module):
@@ -68,7 +68,7 @@ class Policy(nn.Module):
         for number in reversed(range(len(self.keys))):  # children before their parents
             where = self.slices[number]
             at = ways @ self._gates[:, where]
-            prior[where] = PRIOR * at
+            prior[where] = (at - at.max()).clamp(min=-LEAST)
             is_parent = bool(self._gates[:, where].any())
             ways[number] = at.logsumexp(0) if is_parent else math.log(self.space[self.keys[number]].num_options)
         return prior

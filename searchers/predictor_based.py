@@ -99,12 +99,12 @@ class PredictorBasedSearcher(Searcher):
         self._running.pop(parameter_id, None)
 
     def state_dict(self) -> dict[str, Any]:
-        running = [[parameter_id, architecture.to_indices()] for parameter_id, architecture in self._running.items()]
+        running = [[parameter_id, architecture.to_row()] for parameter_id, architecture in self._running.items()]
         return {"rng": generator_state(self.rng), "running": running, "archive": self._archive.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         restore_generator(self.rng, state["rng"])
-        running = ((parameter_id, Architecture.from_indices(self.space, indices)) for parameter_id, indices in state["running"])
+        running = ((parameter_id, Architecture.from_row(self.space, row)) for parameter_id, row in state["running"])
         self._running = dict(running)
         self._archive.load_state_dict(state["archive"])
 

@@ -78,8 +78,9 @@ class StudyTrial:
 class TpeSearcher(Searcher):
     """Optuna's ``TPESampler``: proposes what is likely among the good results and unlikely among the others.
 
-    Keys with the same conditions are sampled together, ancestors before what they make active, and each of these groups
-    learns from the trials in which it was active; so only active keys are parameters. A key is one categorical parameter.
+    Keys with the same conditions are sampled jointly (as in Falkner et al., "BOHB", ICML 2018), ancestors before what they
+    make active, and each of these groups learns from the trials in which it was active; so only active keys are parameters,
+    as in section 4 of the paper. A key is one categorical parameter.
     An input choice with more than ``MAX_OPTIONS`` options is one of two values for each input; where a fixed number of inputs
     is picked, random ones are added or dropped until it is met. What runs counts as bad until its result comes, so that many
     trials at once differ. What was proposed before is drawn again; after ``MAX_TRIES`` draws the neighbours of the last
@@ -92,13 +93,12 @@ class TpeSearcher(Searcher):
         seed: of the searcher's generator.
         num_initial: results before the sampler is asked; until then proposals are random.
         num_candidates: draws from the good ones of which the most promising is taken.
-        multivariate: whether the keys of a group are sampled jointly (Falkner et al., ICML 2018), or each on its own.
 
     Raises:
         OptionError: a number is out of its range, or Optuna is not installed.
     """
 
-    def __init__(self, seed: int = 0, num_initial: int = 10, num_candidates: int = 24, *, multivariate: bool = True) -> None:
+    def __init__(self, seed: int = 0, num_initial: int = 10, num_candidates: int = 24) -> None:
         super().__init__(seed)
         if optuna is None:
             raise OptionError(
@@ -106,7 +106,7 @@ class TpeSearcher(Searcher):
             )
         if num_initial < 0 or num_candidates < 1:
             raise OptionError(f"num_initial={num_initial}, num_candidates={num_candidates}; expected at least 0, at least 1")
-        self.num_initial, self.num_candidates, self.multivariate = num_initial, num_candidates, multivariate
+        self.num_initial, self.num_candidates = num_initial, num_candidates
         self._keys: dict[str, KeyParameters] = {}
         self._groups: list[list[str]] = []  # keys by their conditions, ancestors first
         self._trials: dict[int, StudyTrial] = {}  # by the numbers of the study
@@ -165,7 +165,7 @@ class TpeSearcher(Searcher):
             return optuna.samplers.TPESampler(
                 n_startup_trials=0,
                 n_ei_candidates=self.num_candidates,
-                multivariate=self.multivariate,
+                multivariate=True,
                 constant_liar=True,
                 seed=self.rng.getrandbits(32),
             )
@@ -176,10 +176,7 @@ class TpeSearcher(Searcher):
             return {key: domain.option(self.rng.randrange(domain.num_options)) for key, domain in domains.items()}
         group = {name: at for key in keys for name, at in self._keys[key].distributions.items()}
         trial = self._study.get_trials(deepcopy=False)[0]
-        if self.multivariate:
-            drawn = sampler.sample_relative(self._study, trial, group)
-        else:
-            drawn = {name: sampler.sample_independent(self._study, trial, name, at) for name, at in group.items()}
+        drawn = sampler.sample_relative(self._study, trial, group)
         return {
             key: self._keys[key].read(drawn, self.rng) if self._keys[key].distributions else domain.option(0)
             for key, domain in domains.items()

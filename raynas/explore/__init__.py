@@ -1,7 +1,7 @@
 """How a space is explored: the tuner protocol, the session that mediates, the history on disk. No torch, no Ray."""
 
 from raynas.explore.archive import Archive, Known
-from raynas.explore.evaluation import BY_VALUE, Evaluate, Outcome, Trial, prepare_evaluate, run_trial
+from raynas.explore.evaluation import BY_VALUE, Evaluate, Outcome, Trial, cause_of, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord, trials_table, write_trials
 from raynas.explore.journal import Journal
 from raynas.explore.limits import SearchLimits
@@ -33,6 +33,7 @@ __all__ = [
     "Searcher",
     "Trial",
     "TrialRecord",
+    "cause_of",
     "crowding_distance",
     "dominates",
     "hypervolume",

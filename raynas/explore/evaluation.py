@@ -136,8 +136,7 @@ def run_trial(evaluate: Evaluate, trial: Trial, metrics: tuple[str, ...]) -> Out
     except TrialStopped:
         return Outcome(trial.metrics, stopped=True)
     except Exception as error:
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome(trial.metrics, f"{cause}\n{traceback.format_exc()}")
+        return Outcome(trial.metrics, cause_of(error))
     for name in metrics:
         if name not in trial.metrics:
             reported = ", ".join(trial.metrics) or "nothing"
@@ -146,3 +145,9 @@ def run_trial(evaluate: Evaluate, trial: Trial, metrics: tuple[str, ...]) -> Out
         if not math.isfinite(trial.metrics[name]):
             return Outcome(trial.metrics, f"metric {name!r} is {trial.metrics[name]}, which is no result")
     return Outcome(trial.metrics)
+
+
+def cause_of(error: BaseException) -> str:
+    """The error of a trial as it is kept: its cause on the first line, then the stack trace."""
+    cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{cause}\n{''.join(traceback.format_exception(error))}"

@@ -11,8 +11,8 @@ import ray.cloudpickle
 from ray import tune
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from raynas.explore import EngineOptions, Evaluate, Outcome, Trial, prepare_evaluate
-from raynas.runtime.trial_thread import TrialThread
+from raynas.explore import EngineOptions, Evaluate, Outcome, Trial, cause_of, prepare_evaluate
+from raynas.runtime.trial_thread import Report, TrialThread
 from raynas.space import Architecture, SearchSpace
 
 SECONDS_TO_STOP = 30.0  # which a stopped trial has to clean up; then its process is ended
@@ -45,23 +45,31 @@ class TrialRunner(tune.Trainable):
         """Nothing: ``evaluate`` loads it with ``trial.load()``."""
 
     def step(self) -> dict[str, Any]:
+        if self._running is None:
+            self._start = time.time()
+            try:
+                self._running = self._start_trial()
+            except Exception as error:  # Tune would say no more than that the worker died
+                return self._result(Outcome(error=cause_of(error)))
+        return self._result(self._running.advance())
+
+    def _start_trial(self) -> TrialThread:
         if self._prepared is None:
             evaluate, *rest = ray.cloudpickle.loads(self._payload)
             self._prepared = (prepare_evaluate(evaluate), *rest)
         call, _, metrics, _, held = self._prepared
-        if self._running is None:
-            self._start = time.time()
-            self._running = TrialThread(call, self._make_trial, metrics, held=held)
-        reached = self._running.advance()
+        return TrialThread(call, self._make_trial, metrics, held=held)
+
+    def _result(self, reached: Report | Outcome) -> dict[str, Any]:
+        """What Tune is given: strings for the session, and for the scheduler and the callbacks the figures themselves."""
         where = {"start": self._start, "node": socket.gethostname()}
         if isinstance(reached, Outcome):
             self._running = None
             end = {"metrics": reached.metrics, "error": reached.error, "stopped": reached.stopped}
-            result: dict[str, Any] = {"done": True, "told": json.dumps(end | where)}
+            figures, result = reached.metrics, {"done": True, "told": json.dumps(end | where)}
         else:
-            result = {"reported": json.dumps(reached), **where}
-        if held:  # for the scheduler and the callbacks
-            figures = reached.metrics if isinstance(reached, Outcome) else reached
+            figures, result = reached, {"reported": json.dumps(reached), **where}
+        if self._prepared is not None and self._prepared[-1]:
             result |= {name: value for name, value in figures.items() if name not in _TUNES_OWN}
         return result
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from raynas.errors import TrialStopped
-from raynas.explore import Evaluate, Outcome, Trial, run_trial
+from raynas.explore import Evaluate, Outcome, Trial, cause_of, run_trial
 
 REPORT_EVERY = 1.0  # seconds; how often figures of a trial that is not held are passed on
 
@@ -83,5 +82,5 @@ class TrialThread:
         try:
             outcome = run_trial(call, trial, metrics)
         except BaseException as error:  # SystemExit, for example: it would end this thread without a word
-            outcome = Outcome(trial.metrics, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+            outcome = Outcome(trial.metrics, cause_of(error))
         self._from_trial.put(outcome)

@@ -115,3 +115,19 @@ def test_an_error_is_told_and_the_worker_goes_on(make_runner: Any) -> None:
     assert json.loads(runner.step()["told"])["error"].startswith("SystemExit: out")
     assert runner.reset_config(_config(2))
     assert json.loads(runner.step()["told"])["error"] is None
+
+
+class CannotBeSetUp:
+    def setup(self) -> None:
+        raise FileNotFoundError("no data here")
+
+    def evaluate(self, trial: raynas.Trial) -> None: ...
+
+
+def test_what_goes_wrong_before_the_first_trial_is_told_as_its_cause(make_runner: Any) -> None:
+    told = json.loads(make_runner(CannotBeSetUp(), held=False).step()["told"])
+    assert told["error"].startswith("FileNotFoundError: no data here\nTraceback")
+    runner = TrialRunner(config=_config(1))
+    runner.setup(_config(1), payload=b"cnowhere_to_be_found\nevaluate\n.")
+    told = json.loads(runner.step()["told"])
+    assert told["error"].startswith("ModuleNotFoundError: No module named 'nowhere_to_be_found'")

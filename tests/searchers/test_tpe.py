@@ -36,15 +36,6 @@ class TestContract(SearcherContract):
         return TpeSearcher(seed=seed, num_initial=4)
 
 
-class TestContractWithKeysOnTheirOwn(SearcherContract):
-    predictor = True
-    proposals_per_space = 6
-    seconds_per_proposal = 0.2  # 8 estimators instead of one, 5 times where little is new
-
-    def make_searcher(self, seed: int) -> TpeSearcher:
-        return TpeSearcher(seed=seed, num_initial=3, multivariate=False)
-
-
 def _searcher(space: SearchSpace, **options: Any) -> TpeSearcher:
     searcher = TpeSearcher(**options)
     searcher.update_search_space(space)
@@ -142,9 +133,8 @@ def test_a_key_learns_from_the_trials_in_which_it_was_active() -> None:
 # --- what it does ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("multivariate", [True, False])
-def test_what_is_common_among_the_good_is_proposed(space: SearchSpace, multivariate: bool) -> None:
-    searcher = _searcher(space, multivariate=multivariate)
+def test_what_is_common_among_the_good_is_proposed(space: SearchSpace) -> None:
+    searcher = _searcher(space)
     _tell_random(searcher, lambda architecture: sum(at == (2,) for at in architecture.indices.values()), 80)
     picks = [at for number in range(5) for at in searcher.generate_parameters(number).indices.values()]
     assert picks.count((2,)) > 0.6 * len(picks)
@@ -238,7 +228,7 @@ def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
         TpeSearcher()
 
 
-@pytest.mark.parametrize("space", [NESTED, *example_spaces()[7:13:2]], ids=repr)
+@pytest.mark.parametrize("space", [NESTED, *(space for space in example_spaces()[7:] if space.size > 30)], ids=repr)
 def test_a_loaded_state_goes_on_with_trials_that_run_and_that_failed(space: SearchSpace) -> None:
     searcher = _searcher(space, num_initial=2)
     for number in range(6):
