@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid
 from raynas.space import INPUT_CHOICE, Architecture, SearchSpace
 
 CATEGORICAL, SUBSET, FIXED_SUBSET = range(3)  # how a key is decided
-LEAST=2.0
+MOST_AHEAD = 2.0  # of logits at first
 
 
 class Policy(nn.Module):
@@ -25,7 +25,10 @@ class Policy(nn.Module):
     Bernoulli variable for each of them. One that picks a fixed number goes through its inputs in order and takes each with
     the odds exp(logit) * left / (remaining - left), where ``left`` are still to be picked of the ``remaining`` ones: equal
     logits make all sets of that size equally likely. So a key has as many logits as candidates, however many options it has,
-    and log-probabilities are exact. Where all logits are 0, every decision is uniform.
+    and log-probabilities are exact.
+
+    Where all logits are 0, the options of a key are equally likely, and those of one that makes others active as likely as
+    the architectures that they lead to are many, up to a factor of e**``MOST_AHEAD``.
 
     Args:
         space: the search space.
@@ -63,12 +66,16 @@ class Policy(nn.Module):
         self._prior = self._make_prior()
 
     def _make_prior(self) -> Tensor:
-        """(candidates,): half the logarithm of how many ways there are to decide what becomes active with each."""
+        """(candidates,): the logarithm of how many ways there are to decide what becomes active with each, within limits.
+
+        Without it, half of what is drawn of an optional cell would leave it out; without the limits, what opens few ways
+        would never be tried.
+        """
         prior, ways = torch.zeros(len(self.owner)), torch.zeros(len(self.keys))
         for number in reversed(range(len(self.keys))):  # children before their parents
             where = self.slices[number]
             at = ways @ self._gates[:, where]
-            prior[where] = (at - at.max()).clamp(min=-LEAST)
+            prior[where] = (at - at.max()).clamp(min=-MOST_AHEAD)
             is_parent = bool(self._gates[:, where].any())
             ways[number] = at.logsumexp(0) if is_parent else math.log(self.space[self.keys[number]].num_options)
         return prior

@@ -40,13 +40,18 @@ class PolicySearcher(Searcher):
         entropy_weight: weight of the policy's entropy, which keeps it from settling too early.
         baseline_momentum: how much of the moving average is kept at each result.
 
+    Attributes:
+        batch_size: results that are learned from together.
+        policy: the policy, once ``update_search_space`` was called.
+        baseline: the moving average of the ranks, in [-sqrt(3), sqrt(3)].
+
     Raises:
         OptionError: a number is out of its range.
     """
 
     batch_size = 1
 
-    def __init__(self, seed: int, learning_rate: float, entropy_weight: float, *, baseline_momentum: float) -> None:
+    def __init__(self, seed: int, learning_rate: float, entropy_weight: float, *, baseline_momentum: float = 0.9) -> None:
         super().__init__(seed)
         if learning_rate <= 0 or entropy_weight < 0 or not 0 <= baseline_momentum < 1:
             raise OptionError(

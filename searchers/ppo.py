@@ -15,6 +15,8 @@ from raynas.space import SearchSpace
 from .policy import Policy, from_hex, to_hex
 from .policy_gradient import PolicySearcher, Told
 
+HIDDEN_SIZE = 32
+
 
 class RecurrentPolicy(Policy):
     """A gated recurrent unit goes from key to key, fed with the candidates picked before: the keys depend on each other.
@@ -65,12 +67,10 @@ class PpoSearcher(PolicySearcher):
     Args:
         seed: of the searcher's generator.
         learning_rate: of Adam.
-        entropy_weight: weight of the policy's entropy.
-        baseline_momentum: how much of the moving average is kept at each result.
         batch_size: results that are learned from together.
         num_epochs: steps on each batch.
         clip_range: epsilon of equation 7.
-        hidden_size: of the recurrent unit.
+        entropy_weight: weight of the policy's entropy, c2 of equation 9.
 
     Raises:
         OptionError: a number is out of its range.
@@ -80,26 +80,23 @@ class PpoSearcher(PolicySearcher):
         self,
         seed: int = 0,
         learning_rate: float = 0.01,
-        entropy_weight: float = 0.02,
-        *,
-        baseline_momentum: float = 0.9,
         batch_size: int = 10,
+        *,
         num_epochs: int = 10,
         clip_range: float = 0.2,
-        hidden_size: int = 32,
+        entropy_weight: float = 0.02,
     ) -> None:
-        super().__init__(seed, learning_rate, entropy_weight, baseline_momentum=baseline_momentum)
-        if min(batch_size, num_epochs, hidden_size) < 1:
+        super().__init__(seed, learning_rate, entropy_weight)
+        if min(batch_size, num_epochs) < 1 or clip_range <= 0:
             raise OptionError(
-                f"batch_size={batch_size}, num_epochs={num_epochs}, hidden_size={hidden_size}; expected at least 1"
+                f"batch_size={batch_size}, num_epochs={num_epochs}, clip_range={clip_range}; "
+                "expected at least 1, at least 1, and more than 0"
             )
-        if clip_range <= 0:
-            raise OptionError(f"clip_range={clip_range}; expected more than 0")
-        self.batch_size, self.num_epochs, self.clip_range, self.hidden_size = batch_size, num_epochs, clip_range, hidden_size
+        self.batch_size, self.num_epochs, self.clip_range = batch_size, num_epochs, clip_range
         self._optimizer: torch.optim.Adam
 
     def make_policy(self, generator: torch.Generator) -> Policy:
-        policy = RecurrentPolicy(self.space, self.hidden_size, generator)
+        policy = RecurrentPolicy(self.space, HIDDEN_SIZE, generator)
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=self.learning_rate, maximize=True)
         return policy
 

@@ -80,18 +80,19 @@ class TpeSearcher(Searcher):
 
     Keys with the same conditions are sampled jointly (as in Falkner et al., "BOHB", ICML 2018), ancestors before what they
     make active, and each of these groups learns from the trials in which it was active; so only active keys are parameters,
-    as in section 4 of the paper. A key is one categorical parameter.
-    An input choice with more than ``MAX_OPTIONS`` options is one of two values for each input; where a fixed number of inputs
-    is picked, random ones are added or dropped until it is met. What runs counts as bad until its result comes, so that many
-    trials at once differ. What was proposed before is drawn again; after ``MAX_TRIES`` draws the neighbours of the last
-    one are next.
+    as in section 4 of the paper. A key is one categorical parameter; an input choice with more than ``MAX_OPTIONS`` options
+    is one for each input, in or out, and where a fixed number is picked, random inputs are added or dropped until it is met.
 
-    The study is in memory. Optuna's generators are seeded from the searcher's for each draw, so a state holds the trials
+    What runs counts as bad until its result comes, so that many trials at once differ. What was proposed before is drawn
+    again; after ``MAX_TRIES`` draws the neighbours of the last one are next. It never waits.
+
+    The study is in memory. Optuna's generators are seeded from the searcher's for each proposal, so a state holds the trials
     and one generator; and the sampler is asked directly, since ``ask`` can neither take back a parameter nor a duplicate.
 
     Args:
         seed: of the searcher's generator.
-        num_initial: results before the sampler is asked; until then proposals are random.
+        num_initial: results before the sampler is asked. Until then proposals are random: half of them uniform over the
+            architectures, most of which are large ones where there are conditions, half over the options of each key.
         num_candidates: draws from the good ones of which the most promising is taken.
 
     Raises:
@@ -130,8 +131,9 @@ class TpeSearcher(Searcher):
         return architecture
 
     def _make(self) -> Architecture:
+        sampler = self._make_sampler() if len(self._archive.results) >= self.num_initial else None
         for _ in range(MAX_TRIES):
-            drawn = self._draw()
+            drawn = self._draw(sampler)
             if self._archive.is_new(drawn):
                 return self._archive.take(drawn)
         able = any(self.space[key].num_options > 1 for key in drawn)
@@ -151,8 +153,9 @@ class TpeSearcher(Searcher):
 
     # --- drawing ---------------------------------------------------------------------------------------------------
 
-    def _draw(self) -> Architecture:
-        sampler = self._make_sampler() if len(self._archive.results) >= self.num_initial else None
+    def _draw(self, sampler: Any) -> Architecture:
+        if sampler is None and self.rng.random() < 0.5:
+            return self.space.sample(self.rng)
         choices: dict[str, Indices] = {}
         for keys in self._groups:
             if self.space.is_active(keys[0], choices):

@@ -41,12 +41,12 @@ class ContractBase:
         """Whether it says that it takes several objectives; what says nothing is not told any."""
         return bool(getattr(type(self.make_searcher(0)), "multi_objective", False))
 
-    def _some_spaces(self, part: int) -> list[SearchSpace]:
-        """All spaces; where a predictor makes proposals dear, one of three parts of them, and the largest."""
+    def _some_spaces(self, part: int, num_parts: int = 3) -> list[SearchSpace]:
+        """All spaces; where a predictor makes proposals dear, one of so many parts of them, and the largest."""
         spaces = list(self.make_spaces())
         if not self.predictor:
             return spaces
-        some = {*range(part % 3, len(spaces), 3), max(range(len(spaces)), key=lambda at: spaces[at].size)}
+        some = {*range(part, len(spaces), num_parts), max(range(len(spaces)), key=lambda at: spaces[at].size)}
         return [spaces[at] for at in sorted(some)]
 
     def _told(self, space: SearchSpace, seed: int = 0) -> Searcher:

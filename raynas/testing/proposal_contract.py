@@ -35,7 +35,7 @@ class ProposalContract(ContractBase):
             self._player(space, Rules(value=lambda _: 0.5)).play(self._num_proposals)
 
     def test_sixty_four_may_be_outstanding(self) -> None:
-        for space in self._some_spaces(1):
+        for space in self._some_spaces(1, 9):
             player = self._player(space, Rules(at_once=AT_ONCE))
             player.play(AT_ONCE + self._num_proposals)
             player.finish()

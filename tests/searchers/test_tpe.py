@@ -136,8 +136,8 @@ def test_a_key_learns_from_the_trials_in_which_it_was_active() -> None:
 def test_what_is_common_among_the_good_is_proposed(space: SearchSpace) -> None:
     searcher = _searcher(space)
     _tell_random(searcher, lambda architecture: sum(at == (2,) for at in architecture.indices.values()), 80)
-    picks = [at for number in range(5) for at in searcher.generate_parameters(number).indices.values()]
-    assert picks.count((2,)) > 0.6 * len(picks)
+    picks = [at for number in range(20) for at in searcher.generate_parameters(number).indices.values()]
+    assert picks.count((2,)) > 0.5 * len(picks)
 
 
 def test_larger_is_better_and_units_do_not_matter(space: SearchSpace, separable: Callable[[Architecture], float]) -> None:
@@ -199,9 +199,9 @@ def test_it_finds_sets_among_a_million() -> None:
     def value(architecture: Architecture) -> float:
         return -float(sum(len(set(architecture[key].indices) ^ wanted[key]) for key in wanted))
 
-    learned = sum(_search(TpeSearcher(seed=seed), NESTED, value, 100) for seed in range(2)) / 2
-    drawn = sum(_search(make_searcher("random", {"seed": seed}), NESTED, value, 100) for seed in range(10)) / 10
-    assert learned > drawn + 2
+    learned = sum(_search(TpeSearcher(seed=seed), NESTED, value, 80) for seed in range(2)) / 2
+    drawn = sum(_search(make_searcher("random", {"seed": seed}), NESTED, value, 80) for seed in range(10)) / 10
+    assert learned > drawn + 1.5
 
 
 # --- manners ---------------------------------------------------------------------------------------------------------
