@@ -49,7 +49,7 @@ class GaussianProcessSearcher(PredictorBasedSearcher):
         *,
         num_candidates: int = 250,
         num_parents: int = 10,
-        max_results: int = 1000,
+        max_results: int = 500,
     ) -> None:
         super().__init__(seed, num_initial, num_candidates=num_candidates, num_parents=num_parents)
         if max_results < 2:

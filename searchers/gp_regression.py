@@ -11,12 +11,12 @@ import numpy as np
 from raynas.space import CHOICE, INPUT_CHOICE, Architecture, Domain, SearchSpace
 from raynas.space.domain import Indices
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 RANK_SHARE = 0.5  # of the distance between two numbers; the rest is whether they are equal
 MIN_NOISE = 1e-3  # variance, where the kernel's is 1; it keeps the equations well conditioned
 MIN_UNEXPLAINED = 1e-9
-START_DISTANCE = 1.0  # of the prior; times the square root of the number of keys it is what one key weighs
+START_DISTANCE = 0.5  # of the prior; over the square root of the number of keys it is what one key weighs
 START_LOG_NOISE = -3.0
 PRIOR_DEVIATION = 1.0  # of the logarithm of each parameter
 MAX_LOG = 8.0  # either way
@@ -108,7 +108,7 @@ def _ranks(domain: Domain) -> list[int]:
     """The rank of each candidate, from 0; empty where they are no numbers, or where ranks tell no more than the names."""
     if domain.kind != CHOICE or any(isinstance(candidate, str) for candidate in domain.candidates):
         return []
-    places = {value: rank for rank, value in enumerate(sorted(set(domain.candidates)))}  # type: ignore[type-var]
+    places = {value: rank for rank, value in enumerate(sorted(set(domain.candidates)))}
     return [places[value] for value in domain.candidates] if len(places) > 2 else []
 
 
@@ -193,7 +193,8 @@ class GaussianProcess:
         scale = np.exp(self.parameters[:-1] / 2)[self._owners]
         first, second = first * scale, second * scale
         distance = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
-        return np.exp(-np.maximum(distance, 0))
+        kernel: Array = np.exp(-np.maximum(distance, 0))
+        return kernel
 
 
 def _signal_variance(targets: Array, weights: Array) -> float:

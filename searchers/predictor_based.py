@@ -1,4 +1,4 @@
-"""What predictor-based searchers share: the first proposals, the candidates, the state. The predictors are in their own files."""
+"""What predictor-based searchers share: first proposals, candidates, state. The predictors are in files of their own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from raynas.explore import Archive, Searcher
 from raynas.space import Architecture, SearchSpace, generator_state, restore_generator
 
 MIN_RESULTS = 2  # fewer say nothing about which is better
-LOCAL_SHARE = 0.8  # of the candidates, made from the best results; the rest are random
-ROUNDS, TOP = 0, 5
+LOCAL_SHARE = 0.6  # of the candidates, made from the best results; the rest are random
 FURTHER = 0.3  # chance that a candidate is mutated once more, and again
 
 
@@ -62,18 +61,7 @@ class PredictorBasedSearcher(Searcher):
 
     def _choose(self) -> Architecture:
         candidates = self._make_candidates()
-        scores = list(self.score(candidates)) if candidates else []
-        for _ in range(ROUNDS if candidates else 0):
-            top = sorted(range(len(candidates)), key=lambda number: -scores[number])[:TOP]
-            known = {r.architecture.digest for r in self._archive.results} | {a.digest for a in self._running.values()} | {c.digest for c in candidates}
-            fresh = {}
-            for t in top:
-                for a in self.space.neighbours(candidates[t]) if any(self.space[k].num_options > 1 for k in candidates[t]) else ():
-                    if a.digest not in known: fresh[a.digest] = a
-            fresh = list(fresh.values())
-            if len(fresh) > 200: fresh = self.rng.sample(fresh, 200)
-            if not fresh: break
-            scores += self.score(fresh); candidates += fresh
+        scores = self.score(candidates) if candidates else []
         for number in sorted(range(len(candidates)), key=lambda number: -scores[number]):
             if self._archive.is_new(candidates[number]):
                 return self._archive.take(candidates[number])

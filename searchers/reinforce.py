@@ -3,7 +3,6 @@ reinforcement learning", Machine Learning 1992; as a baseline of NAS in Ying et 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,8 +34,9 @@ class ReinforceSearcher(PolicySearcher):
 
     The advantage is the result's rank above a moving average, the reinforcement baseline; an entropy term is added, as in
     Zoph and Le, "Neural architecture search with reinforcement learning", ICLR 2017. The policy may have changed since
-    the architecture was proposed, when many trials run at once: the step is then multiplied with the ratio of the
-    probabilities now and then, at most 1. It never waits.
+    the architecture was proposed, when many trials run at once: the step of each key is then multiplied with the ratio of
+    the probabilities of its pick now and then, at most 1. (The ratio for the whole architecture, the product of these, would
+    leave next to nothing of a late result.) It never waits.
 
     Args:
         seed: of the searcher's generator.
@@ -62,11 +62,10 @@ class ReinforceSearcher(PolicySearcher):
     def learn(self, told: Sequence[Told], advantages: Tensor) -> None:
         (result,) = told
         log_probs, entropies = self.policy.log_prob_and_entropy(self.policy.encode([result.architecture]))
-        log_prob = log_probs.sum()
-        ratio = 1.0
+        ratios = torch.ones_like(log_probs)
         if result.log_probs is not None:
-            ratio = math.exp(min(0.0, log_prob.item() - sum(result.log_probs)))
-        objective = ratio * advantages[0] * log_prob + self.entropy_weight * entropies.sum()
+            ratios = (log_probs.detach() - torch.tensor(result.log_probs)).exp().clamp(max=1.0)
+        objective = (ratios * advantages[0] * log_probs + self.entropy_weight * entropies).sum()
         self._optimizer.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()

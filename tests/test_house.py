@@ -49,7 +49,8 @@ def imports(path: Path) -> list[tuple[str, int, bool]]:
             found += [(alias.name, node.lineno, id(node) in inside) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 or path.is_relative_to(ROOT / "searchers"), f"{path}:{node.lineno} is relative"
-            found.append((node.module or "", node.lineno, id(node) in inside))
+            module = "raynas_searchers" if node.level else node.module or ""
+            found.append((module, node.lineno, id(node) in inside))
     return found
 
 

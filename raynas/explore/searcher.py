@@ -110,7 +110,7 @@ class Searcher:
             ResultError: a value is not a finite number. A failure is never a number: it is a ``trial_end`` without a result.
         """
         for number in value.values() if isinstance(value, Mapping) else (value,):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not _is_finite(number):
                 raise ResultError(f"trial {parameter_id} was told {value!r}; expected a finite number, larger is better")
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
@@ -127,3 +127,10 @@ class Searcher:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on as the searcher whose ``state_dict`` this was: the very same sequence."""
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer that no float can hold
+        return False

@@ -23,6 +23,8 @@ def _cost(architecture: Architecture) -> float:
 class TwoObjectives(Nsga2Searcher):
     """Told one value, as the contract tells it, it makes two of it that contradict each other."""
 
+    multi_objective = False  # it makes two of one itself
+
     def receive_trial_result(self, parameter_id: int, parameters: Architecture, value: Any) -> None:
         super().receive_trial_result(parameter_id, parameters, {"score": value, "cost": -_cost(parameters)})
 
