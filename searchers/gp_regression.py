@@ -173,13 +173,13 @@ class GaussianProcess:
         Returns:
             The mean and the standard deviation of each of ``asked``, without noise, and the best mean of all ``known``.
         """
-        weights = np.linalg.solve(self._noisy(known), targets)
-        variance = _signal_variance(targets, weights)
-        across = self._kernel(asked, known)
-        mean = across @ weights
         everything = np.concatenate([known, running])
-        across = self._kernel(everything, asked)
-        explained = (across * np.linalg.solve(self._noisy(everything), across)).sum(0)
+        noisy, across, number = self._noisy(everything), self._kernel(everything, asked), len(known)
+        solved = np.linalg.solve(noisy, np.column_stack([np.append(targets, np.zeros(len(running))), across]))
+        weights = np.linalg.solve(noisy[:number, :number], targets) if len(running) else solved[:, 0]
+        variance = _signal_variance(targets, weights)
+        mean = across[:number].T @ weights
+        explained = (across * solved[:, 1:]).sum(0)
         deviation = np.sqrt(variance * np.maximum(1 - explained, MIN_UNEXPLAINED))
         return mean, deviation, float((targets - self._noise() * weights).max())
 
