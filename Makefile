@@ -12,7 +12,8 @@ demo: $(VENV)/.demo
 	$(BIN)/raynas run examples/digits.py
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 -m "not ray and not demo"
+	$(BIN)/python -m pytest -m "ray or demo"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
