@@ -43,7 +43,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 def _new_threads(before: set[threading.Thread]) -> list[str]:
     """Threads that were not there before and do not end by themselves, within two seconds, once nothing refers to them."""
     for _ in range(20):
-        left = [thread for thread in threading.enumerate() if thread not in before and not _belongs_to_ray(thread)]
+        left = [thread for thread in threading.enumerate() if thread not in before and not _lives_on(thread)]
         if not left:
             break
         gc.collect()  # only now: it takes long when a test is short
@@ -51,8 +51,9 @@ def _new_threads(before: set[threading.Thread]) -> list[str]:
     return [thread.name for thread in left]
 
 
-def _belongs_to_ray(thread: threading.Thread) -> bool:
-    return thread.name.startswith(("ray", "raylet", "raynas-progress"))
+def _lives_on(thread: threading.Thread) -> bool:
+    """Whether a library keeps the thread for the life of the process: Ray's, and the monitor of torch's progress bars."""
+    return thread.name.startswith(("ray", "raylet", "raynas-progress", "tqdm_monitor"))
 
 
 @pytest.fixture(scope="session")

@@ -72,16 +72,21 @@ class Driver:
         if engine == "tune":
             environment["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
         arguments = [sys.executable, "-c", DRIVER, engine, str(storage), str(seconds)]
-        self.journal = storage / "search" / "journal"
+        self.storage, self.journal = storage, storage / "search" / "journal"
         self.process = subprocess.Popen(arguments, env=environment, cwd=root, stderr=subprocess.PIPE, text=True)
 
-    def kill_after(self, num_finished: int, seconds: float) -> None:
-        """``kill -9``, so many seconds after so many trials have finished."""
+    def kill_after(self, num_finished: int, seconds: float) -> tuple[list[int], int]:
+        """``kill -9``, so many seconds after so many trials have finished.
+
+        Returns:
+            The trials that have finished, and how many evaluations there were until now.
+        """
         while self.process.poll() is None and len(finished(self.journal)) < num_finished:
             time.sleep(0.01)
         time.sleep(seconds)
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate()
+        return finished(self.journal), len(_evaluated(self.storage))
 
     def wait(self) -> None:
         """Until it ends well."""
@@ -96,26 +101,30 @@ def finished(journal: Path) -> list[int]:
     return [event["id"] for event in read_events(journal) if event["event"] == "finished"]
 
 
-def _check(storage: Path, undisturbed: list[str], before: list[list[int]]) -> None:
+def _evaluated(storage: Path) -> list[int]:
+    """The trials in the order in which their evaluations ended."""
+    return [int(line) for line in (storage / "evaluated").read_text().split()]
+
+
+def _check(storage: Path, undisturbed: list[str], before: list[tuple[list[int], int]]) -> None:
     table = pq.read_table(storage / "search" / "trials.parquet")
     assert table.column("digest").to_pylist() == undisturbed
     assert set(table.column("state").to_pylist()) <= {"completed", "reused"}
     assert table.column("state").to_pylist().count("completed") == NUM_TRIALS
-    ran = [int(line) for line in (storage / "evaluated").read_text().split()]
+    ran = _evaluated(storage)
     told = finished(storage / "search" / "journal")
     assert len(told) == len(set(told)) == NUM_TRIALS
-    twice = {number for number in ran if ran.count(number) > 1}
-    for done in before:
-        assert not twice & set(done), "a trial that had finished was run again"
+    assert set(told) <= set(ran)
+    for done, num_ran in before:
+        assert not set(ran[num_ran:]) & set(done), "a trial that had finished was run again"
 
 
 def test_killed_at_ten_moments_in_process(tmp_path: Path, undisturbed: list[str]) -> None:
     rng, before = random.Random(5), []
     for life in range(10):
         driver = Driver("local", tmp_path, 0.005)
-        driver.kill_after(5 * life + 1, rng.random() * 0.02)
-        before.append(finished(driver.journal))
-    assert 10 <= len(before[-1]) < NUM_TRIALS
+        before.append(driver.kill_after(5 * life + 1, rng.random() * 0.02))
+    assert 10 <= len(before[-1][0]) < NUM_TRIALS
     assert write_report(tmp_path / "search").is_file()
     Driver("local", tmp_path, 0.0).wait()
     _check(tmp_path, undisturbed, before)
@@ -127,8 +136,7 @@ def test_killed_twice_through_tune(tmp_path: Path, undisturbed: list[str]) -> No
     rng, before = random.Random(6), []
     for life in range(2):
         driver = Driver("tune", tmp_path, 0.01)
-        driver.kill_after(15 * life + 5, rng.random() * 0.2)
-        before.append(finished(driver.journal))
-    assert len(before[-1]) < NUM_TRIALS
+        before.append(driver.kill_after(15 * life + 5, rng.random() * 0.2))
+    assert len(before[-1][0]) < NUM_TRIALS
     Driver("tune", tmp_path, 0.0).wait()
     _check(tmp_path, undisturbed, before)
