@@ -14,6 +14,7 @@ RaynasError
 ├── NoMoreTrials (Exception)             raised by a searcher: the space is done
 ├── SearchStoppedError (RuntimeError)    a search ended early, because its trials fail
 ├── TrainingError (RuntimeError)         training a supernet or a model failed
+├── CheckpointError (ValueError)         a checkpoint is of another training
 ├── RegistryError (RuntimeError)         weights could not be published or fetched
 │   ├── UnknownVersionError (LookupError)   that version or that name does not exist
 │   └── NoRoomError (MemoryError)           the object store is too small
@@ -81,6 +82,10 @@ class SearchStoppedError(RaynasError, RuntimeError):
 
 class TrainingError(RaynasError, RuntimeError):
     """Training a supernet or a single model failed."""
+
+
+class CheckpointError(RaynasError, ValueError):
+    """A checkpoint was made by another training; the message names the difference."""
 
 
 class RegistryError(RaynasError, RuntimeError):

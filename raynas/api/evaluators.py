@@ -12,8 +12,9 @@ from torch import nn
 
 from raynas.api.registry import WeightRegistry
 from raynas.explore import Trial
-from raynas.nn import Profiler
+from raynas.nn import Profile, Profiler
 from raynas.oneshot import (
+    Callback,
     Task,
     Trainer,
     TrainHooks,
@@ -98,31 +99,42 @@ class FromScratch:
         """Train; report metrics, parameters and FLOPs after each epoch; keep checkpoints, and the weights at the end."""
         cost = self.profiler.profile(trial.architecture)
 
-        def report(trainer: Trainer) -> None:
-            figures = score(trainer.model, self.task, self.data, device=self.device)
-            trial.report(**figures, params=cost.params, flops=cost.flops)
-
-        def keep(trainer: Trainer) -> None:
-            if trial.keeps_files:
-                with tempfile.TemporaryDirectory() as folder:
-                    write_checkpoint(trainer, Path(folder))
-                    trial.save(folder)
-            report(trainer)
-
-        trainer = make_trainer(self._job(trial), World(device=self.device), TrainHooks(on_checkpoint=keep))
+        trainer = make_trainer(
+            self._job(trial), World(device=self.device), TrainHooks(callbacks=(_EachEpoch(self, trial, cost),))
+        )
         kept = trial.load()
         if kept is not None and is_checkpoint(kept):
             read_checkpoint(trainer, kept)
         trainer.train()
         if trial.keeps_files:
             save_weights(trainer.model, trial)
-        report(trainer)
+        self.report(trainer, trial, cost)
+
+    def report(self, trainer: Trainer, trial: Trial, cost: Profile) -> None:
+        """Report the figures of the model as it is now."""
+        figures = score(trainer.model, self.task, self.data, device=self.device)
+        trial.report(**figures, params=cost.params, flops=cost.flops)
 
     def _job(self, trial: Trial) -> TrainingJob:
         options = self.options
         if trial.budget is not None:
             options = dataclasses.replace(options, epochs=max(1, round(trial.budget)))
         return TrainingJob(self.task, options, architecture=trial.architecture.to_dict())
+
+
+class _EachEpoch(Callback):
+    """Keeps a checkpoint and reports, after every epoch but the last."""
+
+    def __init__(self, evaluate: FromScratch, trial: Trial, cost: Profile) -> None:
+        self.evaluate, self.trial, self.cost = evaluate, trial, cost
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if trainer.epoch == trainer.options.epochs:
+            return
+        if self.trial.keeps_files:
+            with tempfile.TemporaryDirectory() as folder:
+                self.trial.save(write_checkpoint(trainer, Path(folder)))
+        self.evaluate.report(trainer, self.trial, self.cost)
 
 
 def save_weights(model: nn.Module, trial: Trial) -> None:
@@ -152,4 +164,4 @@ def from_scratch(task: Task, *, epochs: int, seed: int = 0, split: str = "valid"
         >>> result.trials.column("state").to_pylist()
         ['completed', 'completed']
     """
-    return FromScratch(task, TrainOptions(epochs=epochs, seed=seed, checkpoint_every=1), split)
+    return FromScratch(task, TrainOptions(epochs=epochs, seed=seed), split)

@@ -140,4 +140,5 @@ def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progres
         if checkpoint.is_dir():
             read_checkpoint(trainer, checkpoint)
         trainer.train()
-    return finish(trainer)
+        with trainer.weights_to_use():
+            return finish(trainer)

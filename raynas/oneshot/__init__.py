@@ -1,17 +1,21 @@
 """How weights learn: the task, the training loop, and the methods by which a supernet is trained. No Ray."""
 
+from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
+from raynas.oneshot.options import Callback, Log, TrainHooks, TrainOptions
 from raynas.oneshot.scoring import recalibrate, score
 from raynas.oneshot.task import Task
 from raynas.oneshot.tensorboard import tensorboard_log
-from raynas.oneshot.trainer import Log, Trainer, TrainHooks, TrainOptions
+from raynas.oneshot.trainer import Trainer
 from raynas.oneshot.world import World
 
 __all__ = [
     "METHODS",
+    "Batch",
+    "Callback",
     "Log",
     "OneShotTrainer",
     "Task",

@@ -14,12 +14,17 @@ from raynas.oneshot.trainer import Trainer
 TRAINER = "trainer.pt"
 
 
-def write_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Write this worker's files; together those of all workers make a checkpoint. Each is written beside and renamed."""
+def write_checkpoint(trainer: Trainer, folder: Path) -> Path:
+    """Write this worker's files; together those of all workers make a checkpoint. Each is written beside and renamed.
+
+    Returns:
+        ``folder``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if trainer.world.rank == 0:
         _write(trainer.state_dict(), folder / TRAINER)
     _write(trainer.worker_state_dict(), folder / f"worker-{trainer.world.rank}.pt")
+    return folder
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -28,13 +33,17 @@ def is_checkpoint(folder: Path) -> bool:
 
 
 def read_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Go on from a checkpoint, exactly, if it was made by as many workers.
+    """Go on from a checkpoint: exactly, if it was made by as many workers; else each takes over the part of one of them.
 
     Raises:
         RunDamagedError: a file is missing or cannot be read.
+        CheckpointError: it was made by another training.
     """
-    trainer.load_state_dict(_read(folder / TRAINER))
-    trainer.load_worker_state_dict(_read(folder / f"worker-{trainer.world.rank}.pt"))
+    state = _read(folder / TRAINER)
+    trainer.load_state_dict(state)
+    size, rank = state["world_size"], trainer.world.rank
+    own = _read(folder / f"worker-{rank % size}.pt")
+    trainer.load_worker_state_dict(own, same_world=size == trainer.world.size)
 
 
 def _write(state: dict[str, Any], path: Path) -> None:

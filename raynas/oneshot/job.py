@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ import torch
 from raynas.errors import OptionError
 from raynas.nn import freeze
 from raynas.oneshot.methods import METHODS
+from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
-from raynas.oneshot.trainer import Trainer, TrainHooks, TrainOptions
+from raynas.oneshot.trainer import Trainer
 from raynas.oneshot.world import World
 
 
@@ -23,12 +25,14 @@ class TrainingJob:
         task: the model with its data.
         options: how long.
         method: how a supernet's weights are trained; ``None``: a single architecture.
+        method_options: of the method; see its class ``Options``.
         architecture: the single architecture, as plain dicts; ``None``: the supernet.
     """
 
     task: Task
     options: TrainOptions
     method: str | None = None
+    method_options: Mapping[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -36,8 +40,19 @@ class TrainingJob:
             raise OptionError("a training job takes either a method or an architecture")
         if self.method is not None and self.method not in METHODS:
             raise OptionError(f"method {self.method!r} does not exist; expected one of {', '.join(METHODS)}")
-        if self.options.epochs < 1:
-            raise OptionError(f"epochs is {self.options.epochs}; expected at least 1")
+        self.read_method_options()
+
+    def read_method_options(self) -> Any:
+        """The options of the method, checked; ``None`` without a method."""
+        if self.method is None:
+            return None
+        kind = METHODS[self.method].Options
+        known = [entry.name for entry in fields(kind)]
+        unknown = [name for name in self.method_options if name not in known]
+        if unknown:
+            listed = ", ".join(known) or "no options"
+            raise OptionError(f"method {self.method!r} has no option {unknown[0]!r}; it has {listed}")
+        return kind(**self.method_options)
 
 
 def make_trainer(job: TrainingJob, world: World, hooks: TrainHooks) -> Trainer:
@@ -45,7 +60,8 @@ def make_trainer(job: TrainingJob, world: World, hooks: TrainHooks) -> Trainer:
     torch.manual_seed(job.options.seed)
     model = job.task.model()
     if job.method is not None:
-        return METHODS[job.method](model, job.task, job.options, world=world, hooks=hooks)
+        kind, own = METHODS[job.method], job.read_method_options()
+        return kind(model, job.task, job.options, world=world, hooks=hooks, method_options=own)
     assert job.architecture is not None
     torch.manual_seed(job.options.seed)
     return Trainer(freeze(model, job.architecture), job.task, job.options, world=world, hooks=hooks)

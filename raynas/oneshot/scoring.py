@@ -11,10 +11,19 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from raynas.oneshot.batches import batches_in_order
 from raynas.oneshot.task import MapDataset, Task
+from raynas.oneshot.world import World
 
 
 @torch.no_grad()
-def score(model: nn.Module, task: Task, data: MapDataset, *, device: torch.device, batch_size: int = 512) -> dict[str, float]:
+def score(
+    model: nn.Module,
+    task: Task,
+    data: MapDataset,
+    *,
+    device: torch.device,
+    batch_size: int = 512,
+    world: World | None = None,
+) -> dict[str, float]:
     """The task's metrics and its loss, as means over the samples, in eval mode.
 
     Args:
@@ -23,18 +32,23 @@ def score(model: nn.Module, task: Task, data: MapDataset, *, device: torch.devic
         data: map-style data.
         device: where to compute.
         batch_size: samples at once.
+        world: workers that share the data, each every ``world.size``-th batch; the figures are those of all of it.
     """
     measures: dict[str, Any] = {**task.metrics, "loss": task.loss}
     totals, count = dict.fromkeys(measures, 0.0), 0
     was_training = model.training
     model.eval()
-    for inputs, targets, size in batches_in_order(data, batch_size, device=device):
+    for inputs, targets, size in batches_in_order(data, batch_size, device=device, world=world):
         outputs = model(inputs)
         for name, measure in measures.items():
             totals[name] += float(measure(outputs, targets)) * size
         count += size
     model.train(was_training)
-    return {name: total / count for name, total in totals.items()}
+    sums = torch.tensor([*totals.values(), count], dtype=torch.float64)
+    if world is not None:
+        world.sum([sums])
+    *means, _ = (sums / sums[-1]).tolist()
+    return dict(zip(totals, means, strict=True))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-from raynas.oneshot.trainer import Log
+from raynas.oneshot.options import Log
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""``World``: the workers that train together, and what they say to each other. With one worker nothing is said."""
+"""``World``: the workers that train together, and what they say to each other. With one worker nothing is said.
+
+Gradients are summed in ``gradients``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,28 +33,18 @@ class World:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), 0)  # of a parameter too: autograd has no part in it
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> int:
-        """Sum over all workers, in place, those gradients that exist.
-
-        Which exist is the same on all workers, since all have run the same path; so only what took part is sent, in one
-        piece for each dtype.
-
-        Returns:
-            The bytes that this worker handed to the collective.
-        """
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Sum over all workers, in place, in one piece for each dtype: for the few numbers of an architecture's parameters."""
         if self.size == 1:
-            return 0
-        sent, by_dtype = 0, dict[torch.dtype, list[Tensor]]()
-        for parameter in parameters:
-            if parameter.grad is not None:
-                by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-        for gradients in by_dtype.values():
-            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+            return
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            by_dtype.setdefault(tensor.dtype, []).append(tensor.detach())
+        for alike in by_dtype.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike]).to(self.device)
             dist.all_reduce(flat)
-            sent += flat.nbytes
-            for gradient, summed in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-                gradient.copy_(summed.view_as(gradient))
-        return sent
+            for tensor, summed in zip(alike, torch.split(flat, [each.numel() for each in alike]), strict=True):
+                tensor.copy_(summed.view_as(tensor))
 
     def mean(self, tensor: Tensor) -> Tensor:
         """The mean over all workers, in a new tensor."""
@@ -59,3 +52,23 @@ class World:
         if self.size > 1:
             dist.all_reduce(total)
         return total / self.size
+
+    def agree(self, flag: bool) -> bool:
+        """Whether all workers say yes."""
+        if self.size == 1:
+            return flag
+        votes = torch.tensor(int(flag), device=self.device)
+        dist.all_reduce(votes, dist.ReduceOp.MIN)
+        return bool(votes)
+
+    def any(self, flag: bool) -> bool:
+        """Whether one worker says yes."""
+        return not self.agree(not flag)
+
+    def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The smallest and the largest of each value over all workers."""
+        low, high = values.clone(), values.clone()
+        if self.size > 1:
+            dist.all_reduce(low, dist.ReduceOp.MIN)
+            dist.all_reduce(high, dist.ReduceOp.MAX)
+        return low, high

@@ -138,14 +138,16 @@ def _train(config: dict[str, Any]) -> None:
             with last.as_directory() as folder:
                 read_checkpoint(trainer, Path(folder))
         trainer.train()
-    trainer.average_buffers()
-    _report(trainer, finish(trainer) if world.rank == 0 else {})
+    with trainer.weights_to_use():
+        finished = finish(trainer) if world.rank == 0 else {}
+    _report(trainer, finished)
 
 
-def _report(trainer: Trainer, finished: dict[str, Any] | None = None) -> None:
+def _report(trainer: Trainer, finished: dict[str, Any] | None = None) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(trainer, Path(folder))
         ray.train.report({"finished": finished or {}}, checkpoint=Checkpoint.from_directory(folder))
+        return Path(folder)
 
 
 @contextmanager

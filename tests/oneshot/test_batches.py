@@ -9,17 +9,17 @@ from torch.utils.data import Subset, TensorDataset
 
 from raynas.errors import TaskError
 from raynas.oneshot import World
-from raynas.oneshot.batches import TrainBatches, batches_in_order, collect, to_device
+from raynas.oneshot.batches import MapBatches, batches_in_order, collect, to_device
 
 CPU = torch.device("cpu")
 DATA = TensorDataset(torch.arange(47.0).view(-1, 1), torch.arange(47))
 
 
-def batches(batch_size: int, world: World | None = None, seed: int = 0) -> TrainBatches:
-    return TrainBatches(DATA, batch_size, seed=seed, world=world or World())
+def batches(batch_size: int, world: World | None = None, seed: int = 0) -> MapBatches:
+    return MapBatches(DATA, batch_size, seed=seed, world=world or World())
 
 
-def samples(made: TrainBatches, epoch: int) -> list[int]:
+def samples(made: MapBatches, epoch: int) -> list[int]:
     return [int(target) for step in range(made.steps_per_epoch) for target in made.step(epoch, step)[1]]
 
 

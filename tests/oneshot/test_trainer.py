@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from raynas.errors import TrainingError
 from raynas.oneshot import Task, Trainer, TrainHooks, TrainOptions, World, score
-from raynas.oneshot.batches import TrainBatches
+from raynas.oneshot.batches import MapBatches
 
 MakeTask = Callable[..., Task]
 
@@ -37,7 +37,7 @@ def test_training_equals_a_loop_written_by_hand(task: Task) -> None:
     assert not same_state(model, trainer.model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 6)
-    batches = TrainBatches(task.data("train"), 16, seed=5, world=World())
+    batches = MapBatches(task.data("train"), 16, seed=5, world=World())
     for epoch in range(2):
         for step in range(3):
             inputs, targets, _ = batches.step(epoch, step)

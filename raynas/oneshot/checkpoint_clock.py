@@ -1,0 +1,34 @@
+"""``CheckpointClock``: after which steps a checkpoint is due, on all workers alike."""
+
+from __future__ import annotations
+
+import time
+
+from raynas.oneshot.options import TrainOptions
+from raynas.oneshot.world import World
+
+
+class CheckpointClock:
+    """Counts steps, and minutes by rank 0's clock.
+
+    Args:
+        options: ``checkpoint_every`` and ``checkpoint_minutes``.
+        world: the workers; each asks after every step.
+    """
+
+    def __init__(self, options: TrainOptions, world: World) -> None:
+        self._options, self._world = options, world
+        self.restart()
+
+    def restart(self) -> None:
+        """A checkpoint has been taken."""
+        self._since = time.monotonic()
+
+    def is_due(self, steps_done: int) -> bool:
+        """Whether one is due now. Minutes are looked at every ``log_every`` steps, since all workers have to be asked."""
+        every, minutes = self._options.checkpoint_every, self._options.checkpoint_minutes
+        if every is not None and steps_done % every == 0:
+            return True
+        if minutes is None or steps_done % self._options.log_every:
+            return False
+        return self._world.any(self._world.rank == 0 and time.monotonic() - self._since >= 60 * minutes)
