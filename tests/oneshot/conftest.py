@@ -1,6 +1,10 @@
 """A small task with everything that makes training hard to repeat: batch norm, dropout, a schedule, choices."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,26 @@ from raynas.nn import LayerChoice
 from raynas.oneshot import Task
 
 MakeTask = Callable[..., Task]
+RunPair = Callable[[str, Path], None]
+
+
+def run_pair_of(script: str, folder: Path) -> None:
+    """Run a file of tests as two workers; it is told rank and folder. Each has to end well, within a minute."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": os.pathsep.join(sys.path)}
+    commands = [[sys.executable, "-W", "error", script, str(rank), str(folder)] for rank in range(2)]
+    workers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for command in commands]
+    try:
+        errors = [worker.communicate(timeout=60)[1].decode() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)
+
+
+@pytest.fixture(scope="session")
+def run_pair() -> RunPair:
+    return run_pair_of
 
 
 class Net(nn.Module):

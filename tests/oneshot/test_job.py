@@ -22,8 +22,10 @@ def trainer(task: Task, seed: int = 0, **what: Any) -> Trainer:
     [
         ({}, 1, "either a method or an architecture"),
         ({"method": "spos", "architecture": PATH}, 1, "either a method or an architecture"),
-        ({"method": "darts"}, 1, "'darts' does not exist; expected one of spos"),
-        ({"method": "spos"}, 0, "epochs is 0; expected at least 1"),
+        ({"method": "drats"}, 1, "'drats' does not exist; expected one of .*spos"),
+        ({"method": "spos"}, 0, "epochs is 0; expected an integer of at least 1"),
+        ({"method": "spos", "method_options": {"smapling": "x"}}, 1, "'spos' has no option 'smapling'; it has sampling"),
+        ({"method": "spos", "method_options": {"sampling": "x"}}, 1, "sampling 'x' does not exist"),
     ],
 )
 def test_a_job_that_makes_no_sense_is_refused(task: Task, what: dict[str, Any], epochs: int, message: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from raynas.errors import TrainingError
 from raynas.mutators import FixedMutator, Mutator
 from raynas.nn import freeze
-from raynas.oneshot import OneShotTrainer, Task, TrainHooks, TrainOptions, World
+from raynas.oneshot import Batch, OneShotTrainer, Task, TrainHooks, TrainOptions, World
 
 MakeTask = Callable[..., Task]
 PATH = {"op": {"_idx": 1}, "more": {"_idx": 1}}
@@ -25,7 +25,9 @@ class Forced(OneShotTrainer):
 
 def make_trainer(kind: type[OneShotTrainer], task: Task, **options: Any) -> OneShotTrainer:
     torch.manual_seed(0)
-    return kind(task.model(), task, TrainOptions(epochs=1, **options), world=World(), hooks=TrainHooks())
+    return kind(
+        task.model(), task, TrainOptions(**{"epochs": 1, "decay_all": True, **options}), world=World(), hooks=TrainHooks()
+    )
 
 
 def test_a_candidate_that_is_never_sampled_has_no_optimizer_state_and_keeps_its_weights(task: Task) -> None:
@@ -47,9 +49,9 @@ def test_a_forced_path_learns_what_the_frozen_model_learns(task: Task) -> None:
     assert task.schedule is not None
     schedule = task.schedule(optimizer, 3)
     for step in range(3):
-        inputs, targets, _ = trainer.batches.step(0, step)
+        batch = trainer.batches.step(0, step)
         optimizer.zero_grad()
-        task.loss(plain(inputs), targets).backward()
+        task.loss(plain(batch.inputs), batch.targets).backward()
         optimizer.step()
         schedule.step()
     learnt = freeze(trainer.model, PATH).state_dict()
@@ -66,9 +68,9 @@ def test_a_decision_is_made_before_every_step(task: Task) -> None:
         def make_mutator(self, model: nn.Module, seed: int) -> Mutator:
             return Counting(model, PATH)
 
-        def train_step(self, inputs: Any, targets: Any, share: float) -> Tensor:
+        def train_step(self, batch: Batch) -> Tensor:
             steps.append(steps[-1] + 1)
-            return super().train_step(inputs, targets, share)
+            return super().train_step(batch)
 
     resets: list[int] = []
     steps = [0]

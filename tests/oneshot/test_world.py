@@ -1,8 +1,7 @@
 """``World``: two workers train as one. Run as a program, this file is one of the two workers."""
 
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from raynas.errors import TrainingError
 from raynas.mutators import RandomMutator
 from raynas.nn import InputChoice, LayerChoice, freeze
 from raynas.oneshot import Task, Trainer, TrainHooks, TrainOptions, World, write_checkpoint
+from raynas.oneshot.agreement import check_agreement
 from raynas.oneshot.methods import SposTrainer
 
 STEPS, SEED = 20, 3
@@ -60,6 +61,29 @@ def train(world: World) -> Trainer:
     return trainer
 
 
+def differs(world: World) -> list[str | None]:
+    """What is said where nothing differs, where two tensors do by one bit or by their order, and where a text does."""
+    one, two = torch.arange(5.0), torch.arange(5, dtype=torch.int16)
+    other, swapped = two.clone(), one.clone()
+    if world.rank:
+        other[3] += 1
+        swapped[0], swapped[1] = one[1].clone(), one[0].clone()
+    cases = [
+        ({"one": one, "two": two}, "a"),
+        ({"two": other, "one": swapped}, "a"),
+        ({"one": one, "two": two}, str(world.rank)),
+    ]
+    said: list[str | None] = []
+    for tensors, text in cases:
+        try:
+            check_agreement(world, tensors, {"path": text})
+        except TrainingError as error:
+            said.append(str(error))
+        else:
+            said.append(None)
+    return said
+
+
 def work(rank: int, folder: Path) -> None:
     """What one of two workers does; what it has found out is left in a file."""
     timeout = timedelta(seconds=40)
@@ -67,35 +91,30 @@ def work(rank: int, folder: Path) -> None:
     world = World(rank, 2)
     found: dict[str, Any] = {"broadcast": torch.full((2,), float(rank)), "mean": world.mean(torch.tensor([rank, 4.0 * rank]))}
     world.broadcast([found["broadcast"]])
-    mixed = [nn.Parameter(torch.zeros(2, dtype=dtype)) for dtype in (torch.float32, torch.float64, torch.float32)]
-    for parameter in mixed[:2]:
-        parameter.grad = torch.full_like(parameter, rank + 1.0)
-    found["mixed"] = world.sum_gradients(mixed), [parameter.grad for parameter in mixed]
+    mixed = [torch.full((2,), rank + 1.0, dtype=dtype) for dtype in (torch.float32, torch.float64, torch.float32)]
+    world.sum(mixed)
+    found["sum"] = mixed
+    found["agree"] = [world.agree(True), world.agree(rank == 0), world.any(rank == 1), world.any(False)]
+    found["extremes"] = [each.tolist() for each in world.extremes(torch.tensor([rank, 5 - rank]))]
+    found["differs"] = differs(world)
     trainer = train(world)
     found["random"] = torch.rand(3)
     trainer.model.moving += rank
     write_checkpoint(trainer, folder / "checkpoint")
-    trainer.average_buffers()
-    found |= {"model": trainer.model.state_dict(), "bytes_sent": trainer.bytes_sent}
+    found["valid"] = trainer.validate()
+    with trainer.weights_to_use():
+        found["model"] = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    found |= {"own": trainer.model.moving, "bytes_sent": trainer.bytes_sent}
     torch.save(found, folder / f"found-{rank}.pt")
     dist.barrier()  # gloo may abort a process whose peer leaves before it
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, run_pair: Callable[[str, Path], None]) -> Path:
     """What two workers left behind."""
     folder = tmp_path_factory.mktemp("workers")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": os.pathsep.join(sys.path)}
-    commands = [[sys.executable, "-W", "error", __file__, str(rank), str(folder)] for rank in range(2)]
-    workers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for command in commands]
-    try:
-        errors = [worker.communicate(timeout=60)[1].decode() for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)
+    run_pair(__file__, folder)
     return folder
 
 
@@ -125,15 +144,15 @@ def test_both_workers_have_the_same_bits(found: list[dict[str, Any]]) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_only_gradients_on_the_path_are_sent(found: list[dict[str, Any]], alone: Trainer) -> None:
+def test_only_parameters_on_the_path_are_sent(found: list[dict[str, Any]], alone: Trainer) -> None:
     net = Net()
     mutator = RandomMutator(net, seed=SEED)
     expected = 0
     for _ in range(STEPS):
         path = mutator.sample_architecture()
         plain = freeze(net, path)
-        skipped = {id(parameter) for parameter in plain.more.parameters()} if path["skip"].indices == (0,) else set()
-        expected += sum(parameter.nbytes for parameter in plain.parameters() if id(parameter) not in skipped)
+        parameters = list(plain.parameters())
+        expected += sum(parameter.nbytes for parameter in parameters) + 8 * (len(parameters) + 1)  # a flag each, and one more
     assert [what["bytes_sent"] for what in found] == [expected, expected]
     assert expected < STEPS * sum(parameter.nbytes for parameter in net.parameters())
     assert alone.bytes_sent == 0
@@ -141,6 +160,7 @@ def test_only_gradients_on_the_path_are_sent(found: list[dict[str, Any]], alone:
 
 def test_statistics_are_averaged_and_dropout_differs(found: list[dict[str, Any]]) -> None:
     assert [what["model"]["moving"].tolist() for what in found] == [[0.5, 0.5]] * 2
+    assert [what["own"].tolist() for what in found] == [[0, 0], [1, 1]]  # each goes on with its own
     assert not torch.equal(found[0]["random"], found[1]["random"])
 
 
@@ -154,21 +174,32 @@ def test_what_is_said_is_a_broadcast_a_mean_and_a_sum(found: list[dict[str, Any]
     for what in found:
         assert what["broadcast"].tolist() == [0, 0]
         assert what["mean"].tolist() == [0.5, 2]
-        sent, gradients = what["mixed"]
-        assert sent == 2 * 4 + 2 * 8
-        assert [gradient.tolist() for gradient in gradients[:2]] == [[3, 3], [3, 3]]
-        assert [gradient.dtype for gradient in gradients[:2]] == [torch.float32, torch.float64]
-        assert gradients[2] is None
+        assert [tensor.tolist() for tensor in what["sum"]] == [[3, 3], [3, 3], [3, 3]]
+        assert [tensor.dtype for tensor in what["sum"]] == [torch.float32, torch.float64, torch.float32]
+        assert what["agree"] == [True, False, True, False]
+        assert what["extremes"] == [[0, 4], [1, 5]]
+
+
+def test_workers_that_no_longer_agree_are_told_what_differs_first(found: list[dict[str, Any]]) -> None:
+    for what in found:
+        assert what["differs"][0] is None
+        assert "2 of 3 entries differ, the first is 'two'" in what["differs"][1]
+        assert "1 of 3 entries differ, the first is 'path'" in what["differs"][2]
+
+
+def test_validation_is_shared_and_says_the_same(found: list[dict[str, Any]], alone: Trainer) -> None:
+    assert found[0]["valid"] == found[1]["valid"]
+    assert found[0]["valid"]["loss"] == pytest.approx(alone.validate()["loss"], abs=1e-9)
 
 
 def test_one_worker_says_nothing() -> None:
-    world, parameter = World(), nn.Parameter(torch.ones(2))
-    parameter.grad = torch.ones(2)
-    assert world.sum_gradients([parameter]) == 0
-    world.broadcast([parameter])
-    mean = world.mean(parameter)
+    world, tensor = World(), torch.ones(2)
+    world.broadcast([tensor])
+    world.sum([tensor])
+    mean = world.mean(tensor)
     mean += 1  # a new tensor
-    assert (parameter.tolist(), parameter.grad.tolist(), mean.tolist()) == ([1, 1], [1, 1], [2, 2])
+    assert (tensor.tolist(), mean.tolist()) == ([1, 1], [2, 2])
+    assert (world.agree(True), world.any(False)) == (True, False)
 
 
 if __name__ == "__main__":
