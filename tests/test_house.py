@@ -20,7 +20,7 @@ LAYERS = {
     "nn": {"torch", "space"},
     "mutators": {"torch", "space", "nn"},
     "weights": {"torch", "safetensors", "pyarrow", "numpy", "space", "nn"},
-    "oneshot": {"torch", "tensorboardX", "space", "nn", "mutators", "weights"},
+    "oneshot": {"torch", "numpy", "tensorboardX", "space", "nn", "mutators", "weights"},
     "zoo": {"torch", "space", "nn"},
     "runtime": {"ray", "torch", "pyarrow", "numpy", "space", "explore", "nn", "mutators", "weights", "oneshot"},
     "report": {"matplotlib", "pyarrow", "numpy", "space", "explore"},

@@ -16,7 +16,12 @@ class LossWatch:
 
     Args:
         world: the workers; each calls ``look`` at the same steps.
+
+    Attributes:
+        checkpoint: where the last checkpoint is, for the error; ``""`` if there is none.
     """
+
+    checkpoint = ""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -49,6 +54,7 @@ class LossWatch:
         self._losses, self._places = [], []
         for value, (epoch, step, describe) in zip(values, places, strict=True):
             if value != value or value in (float("inf"), -float("inf")):
-                raise TrainingError(f"the loss is {value} at epoch {epoch}, step {step}{describe()}")
+                kept = f"; the last checkpoint is {self.checkpoint}" if self.checkpoint else ""
+                raise TrainingError(f"the loss is {value} at epoch {epoch}, step {step}{describe()}{kept}")
         last: float = values[-1]
         return last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from raynas.errors import OptionError
 from raynas.mutators import Mutator
+from raynas.mutators.mutator import Decision
 from raynas.nn import LayerChoice, find_mutables
 from raynas.oneshot.active_parameters import ActiveParameters
 from raynas.oneshot.batches import Batch, Batches, open_batches
+from raynas.oneshot.dry_run import dry_run
 from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
 from raynas.oneshot.trainer import Trainer
@@ -45,6 +47,7 @@ class OneShotTrainer(Trainer):
         OptionError: the method cannot work with a mutable of the model; the message lists the keys.
     """
 
+    mixes = False  # whether the outputs of several candidates are added up
     learns_architecture = False  # whether the mutator comes to prefer one, so that its export says something
     Options: type[Any] = NoOptions  # a frozen dataclass; a method with options of its own names another
 
@@ -61,6 +64,7 @@ class OneShotTrainer(Trainer):
         self.method_options = method_options if method_options is not None else self.Options()
         self.mutator = self.make_mutator(model, options.seed)
         self.active = ActiveParameters(model)
+        dry_run(model, self.mutator, task.sample_input(), mixes=self.mixes)
         self._valid_batches: Batches | None = None
         super().__init__(model, task, options, world=world, hooks=hooks)
 
@@ -151,9 +155,9 @@ class OneShotTrainer(Trainer):
         choices = {key: decision.indices for key, decision in self.mutator.decisions.items()}
         return {"the mutator's state": state_digest(self.mutator.state_dict()), "the architecture": repr(choices)}
 
-    def describe_step(self) -> str:
-        choices = {key: list(decision.indices) for key, decision in self.mutator.decisions.items()}
-        return f", on the path {choices}"
+    def describe_step(self) -> Callable[[], str]:
+        decisions = self.mutator.decisions  # as they are now; the next step has others
+        return lambda: f", on the path {_indices(decisions)}"
 
 
 def refuse(method: str, keys: Mapping[str, str]) -> None:
@@ -180,3 +184,7 @@ def state_digest(state: Mapping[str, Any]) -> str:
         )
         digest.update(name.encode() + (entry if isinstance(entry, bytes) else entry.encode()))
     return digest.hexdigest()
+
+
+def _indices(decisions: Mapping[str, Decision]) -> dict[str, list[int]]:
+    return {key: list(decision.indices) for key, decision in decisions.items()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from raynas.errors import TrainingError
 from raynas.oneshot.options import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -33,9 +34,20 @@ class MixedPrecision:
         """The context of a forward pass."""
         return torch.autocast(self._device, self._dtype) if self._dtype is not None else nullcontext()
 
-    def scale(self, loss: Tensor) -> Tensor:
-        """What to call ``backward`` of."""
-        return loss if self._scaler is None else self._scaler.scale(loss)
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of ``loss``, scaled where that is needed.
+
+        Raises:
+            TrainingError: the graph reaches into an earlier step.
+        """
+        try:
+            torch.autograd.backward(loss if self._scaler is None else self._scaler.scale(loss))
+        except RuntimeError as error:
+            if "backward through the graph a second time" not in str(error):
+                raise
+            raise TrainingError(
+                "the model or the loss keeps a tensor with its graph from one step to the next; detach() what it keeps"
+            ) from error
 
     def optimize(self, optimizer: Optimizer, parameters: Sequence[nn.Parameter], *, clip_norm: float | None) -> None:
         """Unscale, clip, and step, unless a gradient is not finite and the scale has to come down first."""

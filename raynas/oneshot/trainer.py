@@ -95,9 +95,9 @@ class Trainer:
         """Have the model compiled, in place."""
         self.model.compile(backend=backend)
 
-    def describe_step(self) -> str:
-        """What an error about this step should add."""
-        return ""
+    def describe_step(self) -> Callable[[], str]:
+        """Gives what an error about this step should add, if there is one."""
+        return str
 
     def search_signal(self) -> dict[str, float]:
         """What the log should say beside loss and learning rate."""
@@ -141,7 +141,7 @@ class Trainer:
                 mean = (loss or self.task.loss)(self.model(piece.inputs), piece.targets)
             if expected is not None and number == len(pieces):
                 self.averager.expect(expected)
-            torch.autograd.backward(self.precision.scale(mean * piece.share if piece.share != 1 else mean))
+            self.precision.backward(mean * piece.share if piece.share != 1 else mean)
             part = mean.detach() * (piece.size / batch.size) if len(pieces) > 1 else mean.detach()
             total = part if total is None else total + part
         if expected is not None:
@@ -250,7 +250,7 @@ class Trainer:
 
     def _after_step(self, batch: Batch, loss: Tensor) -> None:
         done, options = self.steps_done, self.options
-        self._watch.add(loss, batch.share, self.epoch, self.step, self.describe_step)
+        self._watch.add(loss, batch.share, self.epoch, self.step, self.describe_step())
         for callback in self.hooks.callbacks:
             callback.on_step_end(self, loss)
         if done % options.log_every == 0 or done == self.num_steps:
@@ -271,6 +271,7 @@ class Trainer:
         self._clock.restart()
         if self.hooks.save is not None:
             folder = self.hooks.save(self)
+            self._watch.checkpoint = str(folder)
             for callback in self.hooks.callbacks:
                 callback.on_checkpoint(self, folder)
 
