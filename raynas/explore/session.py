@@ -239,11 +239,19 @@ class SearchSession:
             self._journal.append(event)
         self.take(event, architecture)
         if self._journal is not None and self._journal.num_events % STATE_EVERY == 0:
-            state = self.searcher.state()
-            if state is not None:
-                self._journal.store_state(state)
+            self._store_state(self._journal)
         for listener in self.listeners:
             listener(self)
+
+    def _store_state(self, journal: Journal) -> None:
+        try:
+            state = self.searcher.state()
+            if state is not None:
+                journal.store_state(state)
+        except SearcherError as error:
+            self._end(error)
+        except (TypeError, ValueError) as error:
+            self._end(SearcherError(f"searcher {self.searcher.name}: its state_dict() is not JSON: {error}"))
 
     def take(self, event: Event, architecture: Architecture | None = None, *, telling: bool = True) -> None:
         """Apply one event, and tell the searcher what it should know of it."""
