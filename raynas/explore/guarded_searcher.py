@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from raynas.errors import ArchitectureError, InvalidProposalError, NoMoreTrials, OptionError, SearcherError
+from raynas.errors import ArchitectureError, ConstraintError, InvalidProposalError, NoMoreTrials, OptionError, SearcherError
 from raynas.explore.nni_tuner import adapt
 from raynas.explore.searcher import Constraint, Proposal, Value
 from raynas.space import Architecture, SearchSpace
@@ -98,7 +98,7 @@ class GuardedSearcher:
         try:
             return getattr(self._searcher, method)(*arguments)
         except Exception as error:
-            if isinstance(error, through):
+            if isinstance(error, (*through, ConstraintError)):
                 raise
             raise SearcherError(f"searcher {self.name} raised {type(error).__name__} in {method}: {error}") from error
         finally:
