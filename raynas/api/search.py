@@ -101,6 +101,7 @@ def search(
             objective or searcher.
         UnknownSearcherError: no searcher of that name is installed.
         SearcherError: the searcher broke the tuner protocol.
+        ConstraintError: the constraint raised an error.
         SearchStoppedError: five trials in a row failed with the same cause.
 
     Example:
