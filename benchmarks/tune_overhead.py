@@ -8,12 +8,14 @@ import os
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 import raynas
+from raynas.explore import SearchSession
 from raynas.runtime import connect, disconnect
 
 SPACE = raynas.SearchSpace({f"layer{i}": {"_type": "layer_choice", "_value": ["a", "b", "c"]} for i in range(20)})
@@ -28,10 +30,27 @@ def plain(config: dict[str, Any]) -> dict[str, float]:
     return {"accuracy": sum(config.values()) / 40}
 
 
-def raynas_rate(num_trials: int) -> float:
+class Memory:
+    """The resident memory of this process at each thousandth trial of a search."""
+
+    def __init__(self) -> None:
+        self.megabytes: list[float] = []
+
+    def __call__(self, session: SearchSession) -> None:
+        if session.num_spent >= 1_000 * len(self.megabytes):
+            self.megabytes.append(resident_bytes() / 1e6)
+
+    def grown(self) -> list[float]:
+        """Megabytes that each thousand trials added."""
+        return [round(after - before, 1) for before, after in pairwise(self.megabytes)]
+
+
+def raynas_rate(num_trials: int, memory: Memory | None = None) -> float:
     """Trials a second of one search through Tune."""
     with tempfile.TemporaryDirectory() as folder:
-        result = raynas.search(SPACE, evaluate, num_trials=num_trials, engine="tune", storage_path=folder, progress=False)
+        result = raynas.search(
+            SPACE, evaluate, num_trials=num_trials, engine="tune", storage_path=folder, progress=False, on_event=memory
+        )
     assert result.num_spent == num_trials
     return num_trials / result.seconds
 
@@ -64,15 +83,16 @@ def main() -> None:
     connect()
     start = time.perf_counter()
     raynas_rate(4)  # the first run pays for starting the workers
-    figures = {"first_run_s": time.perf_counter() - start}
+    figures: dict[str, Any] = {"first_run_s": time.perf_counter() - start}
     raynas_rate(min(num_trials, 300))  # what grows once
-    before = resident_bytes()
-    figures["raynas_per_s"] = raynas_rate(num_trials)
+    before, memory = resident_bytes(), Memory()
+    figures["raynas_per_s"] = raynas_rate(num_trials, memory)
     figures["driver_mb_per_1000_trials"] = (resident_bytes() - before) / 1e6 / num_trials * 1_000
     figures["plain_tune_per_s"] = plain_rate(min(num_trials, 150))
     figures["ratio"] = figures["raynas_per_s"] / figures["plain_tune_per_s"]
     disconnect()
-    sys.stdout.write(json.dumps({"num_trials": num_trials} | {name: round(value, 1) for name, value in figures.items()}) + "\n")
+    rounded = {name: round(value, 1) for name, value in figures.items()}
+    sys.stdout.write(json.dumps({"num_trials": num_trials} | rounded | {"driver_mb_each_1000": memory.grown()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ RaynasError
 ├── MutatorError (RuntimeError)          a mutator is missing, bound twice, or decides wrongly
 ├── TaskError (ValueError)               a task or the file that defines it is wrong
 ├── OptionError (ValueError)             an argument is out of its range
+├── ConstraintError (RuntimeError)       a constraint raised an error
 ├── SearcherError (RuntimeError)         a searcher broke the tuner protocol
 │   └── InvalidProposalError             it proposed what is no architecture of the space
 ├── ResultError (ValueError)             a searcher was told what is no result
@@ -54,6 +55,10 @@ class TaskError(RaynasError, ValueError):
 
 class OptionError(RaynasError, ValueError):
     """An argument is out of its range, or does not exist."""
+
+
+class ConstraintError(RaynasError, RuntimeError):
+    """A constraint raised an error instead of saying whether it allows an architecture."""
 
 
 class SearcherError(RaynasError, RuntimeError):

@@ -54,5 +54,5 @@ def _of_entry(entry: Mapping[str, Any], objective: Objective) -> tuple[Mapping[s
     metrics = entry["metrics"] if "metrics" in entry else {objective.metrics[0]: entry["value"]}
     try:
         return entry["parameter"], {name: float(value) for name, value in metrics.items()}
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, OverflowError, AttributeError):
         raise OptionError(f"import_data holds {metrics!r}; expected numbers") from None

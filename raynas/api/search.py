@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,7 @@ def search(
             objective or searcher.
         UnknownSearcherError: no searcher of that name is installed.
         SearcherError: the searcher broke the tuner protocol.
+        ConstraintError: the constraint raised an error.
         SearchStoppedError: five trials in a row failed with the same cause.
 
     Example:
@@ -119,6 +121,7 @@ def search(
     start = time.time()
     with ExitStack() as stack:
         folder = RunFolder.create(storage_path, name, resume=resume) if storage_path is not None else None
+        _forget_if_refused(folder, stack)
         journal = _open_journal(folder, space, about, stack)
         session = SearchSession(made, space, objective, limits=limits, journal=journal, on_event=on_event)
         stack.enter_context(watch(session.searcher))
@@ -131,9 +134,22 @@ def search(
         path = folder.path.resolve() if folder else None
         resources = dict(resources_per_trial or {"cpu": 1})
         run_engine(session, evaluate, EngineOptions(max_concurrent, resources, path, scheduler, callbacks))
-    if session.error is not None:
-        raise session.error
+        if session.error is not None:
+            raise session.error
     return SearchResult(session.state, engine, time.time() - start, folder.path if folder else None)
+
+
+def _forget_if_refused(folder: RunFolder | None, stack: ExitStack) -> None:
+    """A new run that ends with an error before its first proposal leaves no folder: once mended, its name is free."""
+    if folder is None or any(folder.path.iterdir()):
+        return
+
+    def forget(kind: type[BaseException] | None, *_: object) -> None:
+        begun = any(path.read_bytes().count(b"\n") > 1 for path in folder.journal.glob("*"))
+        if kind is not None and not begun:
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+    stack.push(forget)
 
 
 def _keep_files(session: SearchSession, files: SearchFiles, stack: ExitStack) -> None:

@@ -63,7 +63,7 @@ class Trial:
         for name, value in metrics.items():
             try:
                 self.metrics[name] = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise OptionError(f"metric {name!r} is {value!r}; report numbers, {name}=0.93 for example") from None
         if self._on_report is not None:
             self._on_report(dict(self.metrics))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
-from raynas.errors import ArchitectureError, InvalidProposalError, NoMoreTrials, SearcherError
+from raynas.errors import ArchitectureError, ConstraintError, InvalidProposalError, NoMoreTrials, OptionError, SearcherError
 from raynas.explore.nni_tuner import adapt
 from raynas.explore.searcher import Constraint, Proposal, Value
 from raynas.space import Architecture, SearchSpace
@@ -61,8 +63,8 @@ class GuardedSearcher:
             return None
         architecture, budget = (proposed.architecture, proposed.budget) if isinstance(proposed, Proposal) else (proposed, None)
         try:
-            return Proposal(Architecture.from_dict(self._space, architecture), budget)
-        except ArchitectureError as error:
+            return Proposal(Architecture.from_dict(self._space, architecture), _read_budget(budget))
+        except (ArchitectureError, OptionError) as error:
             raise InvalidProposalError(f"searcher {self.name}, proposal {parameter_id}: {error}") from error
 
     def tell(self, parameter_id: int, architecture: Architecture | None, value: Value | None) -> None:
@@ -96,8 +98,20 @@ class GuardedSearcher:
         try:
             return getattr(self._searcher, method)(*arguments)
         except Exception as error:
-            if isinstance(error, through):
+            if isinstance(error, (*through, ConstraintError)):
                 raise
             raise SearcherError(f"searcher {self.name} raised {type(error).__name__} in {method}: {error}") from error
         finally:
             self.busy_since = None
+
+
+def _read_budget(budget: Any) -> float | None:
+    """A budget as journal and table can hold it; numpy's numbers become Python's."""
+    if budget is None:
+        return None
+    try:
+        if isinstance(budget, Real) and not isinstance(budget, bool) and math.isfinite(budget):
+            return int(budget) if isinstance(budget, Integral) else float(budget)
+    except OverflowError:  # an integer that no float can hold
+        pass
+    raise OptionError(f"found the budget {budget!r}; expected a finite number, or None")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 from raynas.space import Architecture, Indices
 
 RUNNING, COMPLETED, FAILED, STOPPED, REUSED = "running", "completed", "failed", "stopped", "reused"
+_HOST = socket.gethostname()
 COLUMNS = ("id", "state", "digest", "architecture", "budget", "start", "end", "node", "attempt", "error")
 
 
@@ -45,6 +48,11 @@ class TrialRecord:
     attempt: int = 1
     num_failures: int = 0
     error: str | None = None
+
+
+def where(start: float | None, node: str | None) -> dict[str, Any]:
+    """When a trial was started and where, as an event keeps it; without a node it was this machine."""
+    return {"start": start, "node": node or _HOST}
 
 
 def trials_table(records: Iterable[TrialRecord]) -> pa.Table:

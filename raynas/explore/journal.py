@@ -61,9 +61,9 @@ class Journal:
             self._next_segment()
 
     def store_state(self, state: dict[str, Any]) -> None:
-        """Keep the searcher's state as of now."""
+        """Keep the searcher's state as of now. Raises ``TypeError`` or ``ValueError`` where it is not JSON."""
         beside = self._folder / f".state.{os.getpid()}"
-        beside.write_text(json.dumps({"event": self.num_events, "state": state}), encoding="utf-8")
+        beside.write_text(json.dumps({"event": self.num_events, "state": state}, allow_nan=False), encoding="utf-8")
         beside.replace(self._folder / "state.json")
 
     def load_state(self) -> tuple[int, dict[str, Any] | None]:

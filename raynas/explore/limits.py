@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from raynas.errors import OptionError
+from raynas.errors import ConstraintError, OptionError
 from raynas.explore.searcher import Constraint
+from raynas.space import Architecture
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class SearchLimits:
         seconds = self.max_seconds
         if seconds is not None and (not isinstance(seconds, int | float) or not 0 < seconds < math.inf):
             raise OptionError(f"max_seconds is {seconds!r}; expected a positive number of seconds")
+
+    def allows(self, architecture: Architecture) -> bool:
+        """Whether the constraint, if there is one, allows it. Raises ``ConstraintError`` if the constraint raises."""
+        if self.constraint is None:
+            return True
+        try:
+            return bool(self.constraint(architecture))
+        except Exception as error:
+            raise ConstraintError(f"the constraint raised {type(error).__name__} for {architecture}: {error}") from error
 
     def may_retry(self, num_failures: int, *, died: bool) -> bool:
         """Whether a trial that has failed so many times, this one included, is run again."""

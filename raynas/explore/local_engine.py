@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ class EngineOptions:
         folder: the run folder; ``None`` keeps nothing.
         scheduler: of Ray Tune, which stops trials; ``None``: each runs to its end.
         callbacks: of Ray Tune, such as its TensorBoard logger.
+
+    Raises:
+        OptionError: a number is out of its range.
     """
 
     max_concurrent: int | None = None
@@ -34,8 +38,12 @@ class EngineOptions:
     callbacks: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise OptionError(f"max_concurrent is {self.max_concurrent}; expected at least 1")
+        most = self.max_concurrent
+        if most is not None and (type(most) is not int or most < 1):
+            raise OptionError(f"max_concurrent is {most!r}; expected an integer of at least 1")
+        for name, amount in self.resources_per_trial.items():
+            if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < math.inf:
+                raise OptionError(f"resources_per_trial has {name}={amount!r}; expected a number of at least 0")
 
     @property
     def checkpoints(self) -> Path | None:

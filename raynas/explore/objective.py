@@ -22,8 +22,7 @@ class Objective:
     """
 
     def __init__(self, metric: str | Sequence[str], mode: str | Sequence[str]) -> None:
-        self.metrics = (metric,) if isinstance(metric, str) else tuple(metric)
-        self.modes = (mode,) if isinstance(mode, str) else tuple(mode)
+        self.metrics, self.modes = _names(metric), _names(mode)
         if not self.metrics or len(set(self.metrics)) != len(self.metrics):
             raise OptionError(f"metric is {metric!r}; expected a name, or several different ones")
         if len(self.modes) != len(self.metrics) or any(each not in ("min", "max") for each in self.modes):
@@ -58,3 +57,11 @@ class Objective:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {"metric": list(self.metrics), "mode": list(self.modes)}
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """One name or several; nothing where it is neither."""
+    if isinstance(given, str):
+        return (given,)
+    names = tuple(given) if isinstance(given, Sequence) else ()
+    return names if all(isinstance(name, str) for name in names) else ()

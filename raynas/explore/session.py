@@ -10,15 +10,22 @@ journal is in ``resuming``.
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from raynas.errors import InvalidProposalError, NoMoreTrials, OptionError, RaynasError, SearcherError, SearchStoppedError
+from raynas.errors import (
+    ConstraintError,
+    InvalidProposalError,
+    NoMoreTrials,
+    OptionError,
+    RaynasError,
+    SearcherError,
+    SearchStoppedError,
+)
 from raynas.explore.guarded_searcher import GuardedSearcher
-from raynas.explore.history import RUNNING, TrialRecord
+from raynas.explore.history import RUNNING, TrialRecord, where
 from raynas.explore.journal import Event, Journal
 from raynas.explore.limits import SearchLimits
 from raynas.explore.objective import Objective
@@ -74,7 +81,7 @@ class SearchSession:
         self._run_again: deque[TrialRecord] = deque()
         self._initial: deque[Architecture] = deque()
         self._deadline = time.monotonic() + limits.max_seconds if limits.max_seconds is not None else None
-        self.searcher = GuardedSearcher(searcher, space, limits.constraint)
+        self.searcher = GuardedSearcher(searcher, space, limits.allows if limits.constraint is not None else None)
         if len(objective.metrics) > 1 and not self.searcher.multi_objective:
             found = " and ".join(objective.metrics)
             raise OptionError(f"searcher {self.searcher.name} takes one objective, not {found}; nsga2 takes several")
@@ -111,7 +118,7 @@ class SearchSession:
             OptionError: the constraint forbids one of the architectures.
         """
         for number, architecture in enumerate(architectures):
-            if self.limits.constraint is not None and not self.limits.constraint(architecture):
+            if not self.limits.allows(architecture):
                 raise OptionError(f"initial architecture {number} is forbidden by the constraint")
         self._initial.extend(architectures[len(self.state.initial) :])
         if results and not self.state.was_imported["elsewhere"]:
@@ -132,7 +139,11 @@ class SearchSession:
             proposal = Proposal(self._initial.popleft()) if initial else self._next_proposal()
             if proposal is None:
                 break
-            event = self._propose(proposal, initial=initial)
+            try:
+                event = self._propose(proposal, initial=initial)
+            except ConstraintError as error:
+                self._end(error)
+                break
             self._record(event, proposal.architecture)
             if event["outcome"] == "run":
                 return self.records[event["id"]]
@@ -150,7 +161,7 @@ class SearchSession:
         if error is not None:
             self.fail(trial_id, error, start=start, node=node)
         elif self.state.is_running(trial_id):
-            self._record({"event": "finished", "id": trial_id, "metrics": metrics, **_where(start, node)})
+            self._record({"event": "finished", "id": trial_id, "metrics": metrics, **where(start, node)})
 
     def fail(
         self, trial_id: int, error: str, *, died: bool = False, start: float | None = None, node: str | None = None
@@ -160,15 +171,15 @@ class SearchSession:
             return
         error = error.encode(errors="backslashreplace").decode()  # names of files may hold what UTF-8 cannot
         if self.limits.may_retry(self.records[trial_id].num_failures + 1, died=died):
-            self._record({"event": "retried", "id": trial_id, "error": error, "interrupted": False, **_where(start, node)})
+            self._record({"event": "retried", "id": trial_id, "error": error, "interrupted": False, **where(start, node)})
             self._run_again.append(self.records[trial_id])
         else:
-            self._record({"event": "failed", "id": trial_id, "error": error, **_where(start, node)})
+            self._record({"event": "failed", "id": trial_id, "error": error, **where(start, node)})
 
     def stop(self, trial_id: int, metrics: dict[str, float], *, start: float | None = None, node: str | None = None) -> None:
         """A trial was stopped before its end; what it reported stays in the history, the searcher gets no result."""
         if self.state.is_running(trial_id):
-            self._record({"event": "stopped", "id": trial_id, "metrics": metrics, **_where(start, node)})
+            self._record({"event": "stopped", "id": trial_id, "metrics": metrics, **where(start, node)})
 
     # --- proposals -------------------------------------------------------------------------------------------------
 
@@ -211,14 +222,14 @@ class SearchSession:
             self.done = True
         except InvalidProposalError:
             raise
-        except SearcherError as error:
+        except (SearcherError, ConstraintError) as error:
             self._end(error)
         return None
 
     def _propose(self, proposal: Proposal, *, initial: bool) -> Event:
         architecture, budget = proposal.architecture, proposal.budget
         known = None if self.limits.repeat else self.state.known(architecture, budget)
-        if self.limits.constraint is not None and not self.limits.constraint(architecture):
+        if not self.limits.allows(architecture):
             outcome = "forbidden"
         elif known is None:
             outcome = "run"
@@ -239,11 +250,19 @@ class SearchSession:
             self._journal.append(event)
         self.take(event, architecture)
         if self._journal is not None and self._journal.num_events % STATE_EVERY == 0:
-            state = self.searcher.state()
-            if state is not None:
-                self._journal.store_state(state)
+            self._store_state(self._journal)
         for listener in self.listeners:
             listener(self)
+
+    def _store_state(self, journal: Journal) -> None:
+        try:
+            state = self.searcher.state()
+            if state is not None:
+                journal.store_state(state)
+        except SearcherError as error:
+            self._end(error)
+        except (TypeError, ValueError) as error:
+            self._end(SearcherError(f"searcher {self.searcher.name}: its state_dict() is not JSON: {error}"))
 
     def take(self, event: Event, architecture: Architecture | None = None, *, telling: bool = True) -> None:
         """Apply one event, and tell the searcher what it should know of it."""
@@ -258,7 +277,7 @@ class SearchSession:
                 self._tell(each)
             if event["event"] == "imported":
                 self.searcher.import_data(self.state.imported(event))
-        except SearcherError as error:
+        except (SearcherError, ConstraintError) as error:
             self._end(error)
 
     def _tell(self, told: Told) -> None:
@@ -276,12 +295,5 @@ class SearchSession:
             self.done, self.error, self.state.num_same_failures = False, None, 0  # asked to go on: give it another chance
         for record in self.state.running():
             again = {"event": "retried", "id": record.id, "error": "the search was interrupted", "interrupted": True}
-            self._record(again | _where(None, None))
+            self._record(again | where(None, None))
             self._run_again.append(record)
-
-
-_HOST = socket.gethostname()
-
-
-def _where(start: float | None, node: str | None) -> dict[str, Any]:
-    return {"start": start, "node": node or _HOST}

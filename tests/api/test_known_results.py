@@ -64,6 +64,7 @@ def test_the_stock_searchers_begin_where_the_earlier_run_ended(name: str) -> Non
         ([{"parameter": {"k0": 1}, "value": 1}], ArchitectureError, "entry 0"),
         ([{"parameter": FIRST, "value": math.nan}], OptionError, "entry 0.*nan"),
         ([{"parameter": FIRST, "value": "good"}], OptionError, "good"),
+        ([{"parameter": FIRST, "value": 10**400}], OptionError, "expected numbers"),
         ([{"parameter": FIRST, "metrics": {"loss": 1.0}}], OptionError, "entry 0.*'accuracy'"),
         ([{"parameter": FIRST}], OptionError, "expected"),
         ([7], OptionError, "expected"),

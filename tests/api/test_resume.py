@@ -1,5 +1,6 @@
 """The driver is killed, really, at moments of no one's choosing; the search goes on as if nothing had happened."""
 
+import importlib.util
 import os
 import random
 import signal
@@ -7,73 +8,47 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
 import ray
 
-import raynas
 from raynas.explore.journal import read_events
 from raynas.report import write_report
 
-NUM_TRIALS = 60
-SPACE = raynas.SearchSpace({f"k{i}": {"_type": "choice", "_value": [0, 1, 2]} for i in range(6)})
-DRIVER = """
-import sys, time
-import raynas
-from tests.api.test_resume import SPACE, NUM_TRIALS, value
-
-engine, storage, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-
-def evaluate(trial):
-    time.sleep(seconds)
-    trial.report(accuracy=value(trial.architecture))
-    with open(f"{storage}/evaluated", "a") as file:
-        file.write(f"{trial.id}\\n")
-
-raynas.search(SPACE, evaluate, searcher="regularized_evolution", searcher_options={"population_size": 10, "sample_size": 3},
-              num_trials=NUM_TRIALS, max_concurrent=1, engine=engine, storage_path=storage, resume=True)
-"""
+SCRIPT = Path(__file__).with_name("killed_search.py")
 
 
-def value(architecture: raynas.Architecture) -> float:
-    """A value in [0, 1) that depends on the architecture alone."""
-    return int(architecture.digest[:8], 16) / 2**32
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def _evaluate(trial: raynas.Trial) -> None:
-    trial.report(accuracy=value(trial.architecture))
+killed = _load(SCRIPT)
+NUM_TRIALS = killed.NUM_TRIALS
 
 
 @pytest.fixture(scope="module")
 def undisturbed() -> list[str]:
     """The digests of all proposals of a search that nobody disturbs."""
-    options = {"population_size": 10, "sample_size": 3}
-    return [
-        record.architecture.digest
-        for record in raynas.search(
-            SPACE,
-            _evaluate,
-            searcher="regularized_evolution",
-            searcher_options=options,
-            num_trials=NUM_TRIALS,
-            max_concurrent=1,
-            engine="local",
-        ).records.values()
-    ]
+    return [record.architecture.digest for record in killed.search("local").records.values()]
 
 
 class Driver:
     """A search in a process of its own."""
 
-    def __init__(self, engine: str, storage: Path, seconds: float) -> None:
-        root = Path(__file__).resolve().parents[2]
-        environment = {**os.environ, "PYTHONPATH": str(root)}
+    def __init__(self, engine: str, storage: Path, seconds: float, cpus: float = 1.0) -> None:
+        environment = dict(os.environ)
         if engine == "tune":
             environment["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-        arguments = [sys.executable, "-c", DRIVER, engine, str(storage), str(seconds)]
+        arguments = [sys.executable, str(SCRIPT), engine, str(storage), str(seconds), str(cpus)]
         self.storage, self.journal = storage, storage / "search" / "journal"
-        self.process = subprocess.Popen(arguments, env=environment, cwd=root, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(arguments, env=environment)
 
     def kill_after(self, num_finished: int, seconds: float) -> tuple[list[int], int]:
         """``kill -9``, so many seconds after so many trials have finished.
@@ -84,14 +59,10 @@ class Driver:
         while self.process.poll() is None and len(finished(self.journal)) < num_finished:
             time.sleep(0.01)
         time.sleep(seconds)
+        assert self.process.poll() is None, "it ended by itself"
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        self.process.wait()
         return finished(self.journal), len(_evaluated(self.storage))
-
-    def wait(self) -> None:
-        """Until it ends well."""
-        _, errors = self.process.communicate(timeout=100)
-        assert self.process.returncode == 0, errors
 
 
 def finished(journal: Path) -> list[int]:
@@ -126,7 +97,7 @@ def test_killed_at_ten_moments_in_process(tmp_path: Path, undisturbed: list[str]
         before.append(driver.kill_after(5 * life + 1, rng.random() * 0.02))
     assert 10 <= len(before[-1][0]) < NUM_TRIALS
     assert write_report(tmp_path / "search").is_file()
-    Driver("local", tmp_path, 0.0).wait()
+    killed.search("local", str(tmp_path), "0", "1")
     _check(tmp_path, undisturbed, before)
 
 
@@ -134,9 +105,10 @@ def test_killed_at_ten_moments_in_process(tmp_path: Path, undisturbed: list[str]
 @pytest.mark.usefixtures("ray_session")
 def test_killed_twice_through_tune(tmp_path: Path, undisturbed: list[str]) -> None:
     rng, before = random.Random(6), []
+    cpus = ray.cluster_resources()["CPU"]  # where room is left, Tune starts workers that quick trials never need
     for life in range(2):
-        driver = Driver("tune", tmp_path, 0.01)
+        driver = Driver("tune", tmp_path, 0.01, cpus)
         before.append(driver.kill_after(15 * life + 5, rng.random() * 0.2))
     assert len(before[-1][0]) < NUM_TRIALS
-    Driver("tune", tmp_path, 0.0).wait()
+    killed.search("tune", str(tmp_path), "0", str(cpus))
     _check(tmp_path, undisturbed, before)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -121,3 +122,32 @@ def test_a_class_is_set_up_once_and_keeps_its_state() -> None:
 
     result = raynas.search(SPACE, Counting, num_trials=5)
     assert result.trials.column("accuracy").to_pylist() == [1, 2, 3, 4, 5]
+
+
+def never(_: raynas.Architecture) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"max_concurrent": 0}, OptionError),
+        ({"searcher": object()}, SearcherError),
+        ({"scheduler": "asha", "engine": "local"}, OptionError),
+        ({"initial_architectures": [SPACE.unrank(0)], "constraint": never}, OptionError),
+        ({"searcher": raynas.Searcher, "engine": "local"}, SearcherError),
+    ],
+    ids=["concurrency", "searcher", "scheduler", "initial", "class"],
+)
+def test_a_search_that_is_refused_leaves_its_name_free(tmp_path: Path, wrong: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        raynas.search(SPACE, evaluate, storage_path=tmp_path, **wrong)
+    assert not any(tmp_path.iterdir())
+    assert raynas.search(SPACE, evaluate, num_trials=2, storage_path=tmp_path).num_spent == 2
+
+
+def test_what_a_search_found_before_it_was_refused_stays(tmp_path: Path) -> None:
+    raynas.search(SPACE, evaluate, num_trials=2, storage_path=tmp_path)
+    with pytest.raises(OptionError):
+        raynas.search(SPACE, evaluate, max_concurrent=0, storage_path=tmp_path, resume=True)
+    assert raynas.search(SPACE, evaluate, num_trials=3, storage_path=tmp_path, resume=True).num_spent == 3

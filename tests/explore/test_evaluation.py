@@ -26,7 +26,7 @@ def test_what_is_reported_later_replaces_what_was_before(trial: Trial) -> None:
     assert all(type(value) is float for value in trial.metrics.values())
 
 
-@pytest.mark.parametrize("value", ["high", None, [1, 2], 1j])
+@pytest.mark.parametrize("value", ["high", None, [1, 2], 1j, 10**400])
 def test_what_is_no_number_cannot_be_reported(trial: Trial, value: Any) -> None:
     with pytest.raises(OptionError, match=r"metric 'accuracy' is .*accuracy=0\.93"):
         trial.report(accuracy=value)

@@ -1,12 +1,17 @@
 """Anyone's searcher, as the session calls it: what is wrong with it names it."""
 
+import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raynas.errors import NoMoreTrials, SearcherError
 from raynas.explore import EngineOptions, Proposal, Searcher, SearchSession, Trial, run_local
+from raynas.explore import session as session_module
 from raynas.explore.guarded_searcher import GuardedSearcher
 from raynas.space import SearchSpace
 
@@ -33,6 +38,10 @@ INVALID: dict[str, tuple[Any, str]] = {
     "out of range": (lambda _: {"width": {"_idx": 9}}, "width"),
     "no architecture": (lambda _: 7, "int"),
     "a proposal of nonsense": (lambda _: Proposal({"nonsense": 1}), "nonsense"),
+    "a budget in words": (lambda space: Proposal(space.unrank(0), budget="many"), "budget 'many'"),
+    "a budget of NaN": (lambda space: Proposal(space.unrank(0), budget=math.nan), "budget nan"),
+    "a budget of yes": (lambda space: Proposal(space.unrank(0), budget=True), "budget True"),
+    "a budget beyond floats": (lambda space: Proposal(space.unrank(0), budget=10**400), "expected a finite number"),
 }
 
 
@@ -46,6 +55,43 @@ def test_an_invalid_proposal_has_failed_and_another_is_asked_for(
     assert (record.id, record.architecture) == (19, space.unrank(5))
     assert searcher.ends == [(number, False) for number in range(19)]
     assert (session.state.num_invalid, session.num_spent, session.error) == (19, 1, None)
+
+
+@pytest.mark.parametrize("budget", [9, 2.5, np.int64(9), np.float32(2.5)])
+def test_a_budget_is_a_number_of_python(scripted: Any, make_session: MakeSession, budget: Any) -> None:
+    record = make_session(scripted(lambda space: Proposal(space.unrank(0), budget))).ask()
+    assert record.budget == budget
+    assert type(record.budget) in (int, float)
+
+
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [({"seen": {1, 2}}, "is not JSON.*set"), ({"best": math.nan}, "is not JSON"), (KeyError("lost"), "KeyError in state_dict")],
+    ids=["a set", "NaN", "raises"],
+)
+def test_a_state_that_cannot_be_kept_ends_the_search_by_name(
+    scripted: Any,
+    make_session: MakeSession,
+    open_journal: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    state: Any,
+    named: str,
+) -> None:
+    monkeypatch.setattr(session_module, "STATE_EVERY", 2)
+    searcher = scripted(0, 1, 2)
+
+    def state_dict() -> Any:
+        if isinstance(state, Exception):
+            raise state
+        return state
+
+    searcher.state_dict = state_dict
+    session = make_session(searcher, journal=open_journal(tmp_path))
+    assert session.ask().id == 0
+    assert session.ask() is None
+    assert isinstance(session.error, SearcherError)
+    assert re.search(f"ScriptedSearcher.*{named}", str(session.error))
 
 
 @pytest.mark.parametrize("invalid", INVALID)

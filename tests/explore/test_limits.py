@@ -1,13 +1,15 @@
 """When a search is over: time, patience, retries."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from raynas.errors import OptionError
-from raynas.explore import SearchLimits, SearchSession
+from raynas.errors import ConstraintError, OptionError
+from raynas.explore import SearchLimits, SearchSession, make_searcher
+from raynas.space import Architecture, SearchSpace
 
 MakeSession = Callable[..., SearchSession]
 
@@ -30,6 +32,26 @@ MakeSession = Callable[..., SearchSession]
 def test_a_number_out_of_its_range_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(wrong))):
         SearchLimits(**({"num_trials": 1} | wrong))
+
+
+def broken(architecture: Architecture) -> bool:
+    raise KeyError(f"cost of {architecture['width'].value}")
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["the searcher asks", "the search asks"])
+def test_a_constraint_that_raises_ends_the_search_and_is_named(scripted: Any, make_session: MakeSession, knows: bool) -> None:
+    session = make_session(make_searcher("random", {}) if knows else scripted(0, 1), constraint=broken)
+    assert session.ask() is None
+    assert session.done
+    assert isinstance(session.error, ConstraintError)
+    assert re.match(r"the constraint raised KeyError for Architecture\(.*cost of", str(session.error))
+
+
+def test_a_constraint_that_raises_over_what_is_given_is_named(
+    scripted: Any, make_session: MakeSession, space: SearchSpace
+) -> None:
+    with pytest.raises(ConstraintError, match="KeyError"):
+        make_session(scripted(0), constraint=broken).start_from([space.unrank(0)])
 
 
 def test_after_max_seconds_nothing_is_started_and_what_runs_is_waited_for(scripted: Any, make_session: MakeSession) -> None:

@@ -1,6 +1,7 @@
 """Whole searches in one process, and what is left of them when the process dies."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -148,7 +149,13 @@ def test_ctrl_c_leaves_the_trial_running(scripted: Any, make_session: MakeSessio
     assert [record.state for record in session.records.values()] == ["completed", "running"]
 
 
-@pytest.mark.parametrize("at_once", [0, -1])
-def test_less_than_one_at_once_is_refused(at_once: int) -> None:
-    with pytest.raises(OptionError, match=f"max_concurrent is {at_once}"):
+@pytest.mark.parametrize("at_once", [0, -1, 1.5, "2", True])
+def test_less_than_one_at_once_is_refused(at_once: Any) -> None:
+    with pytest.raises(OptionError, match=f"max_concurrent is {at_once!r}"):
         EngineOptions(max_concurrent=at_once)
+
+
+@pytest.mark.parametrize("amount", [-1, "half", None, math.nan, math.inf, True])
+def test_resources_are_numbers(amount: Any) -> None:
+    with pytest.raises(OptionError, match=f"resources_per_trial has gpu={amount!r}"):
+        EngineOptions(resources_per_trial={"cpu": 1, "gpu": amount})

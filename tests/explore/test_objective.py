@@ -12,6 +12,9 @@ from raynas.explore import Objective
     ("metric", "mode"),
     [
         ([], []),
+        (5, "max"),
+        (["accuracy", None], ["max", "max"]),
+        ("accuracy", 1),
         ("accuracy", "largest"),
         ("accuracy", ["max", "min"]),
         (["accuracy", "flops"], "max"),

@@ -126,19 +126,20 @@ def test_forbidden_and_reused_in_turns_end_the_search_too(make_session: MakeSess
     assert session.num_forbidden == MAX_IN_A_ROW / 2
 
 
-def test_a_searcher_that_knows_constraints_is_told(make_session: MakeSession) -> None:
+def test_a_searcher_that_knows_constraints_is_told(make_session: MakeSession, space: SearchSpace) -> None:
     told = []
 
     class Knowing(Repeating):
         def set_constraint(self, allowed: Any) -> None:
             told.append(allowed)
 
-    def constraint(_: Architecture) -> bool:
-        return True
+    def constraint(architecture: Architecture) -> bool:
+        return architecture == space.unrank(3)
 
     make_session(Knowing(0), constraint=constraint)
     make_session(Knowing(0))
-    assert told == [constraint]
+    assert len(told) == 1
+    assert [told[0](space.unrank(number)) for number in (3, 4)] == [True, False]
 
 
 # --- results ---------------------------------------------------------------------------------------------------------

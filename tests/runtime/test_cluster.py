@@ -41,6 +41,17 @@ def test_slots_are_what_the_scarcest_resource_holds() -> None:
     assert num_slots({}) == 1
 
 
+@pytest.mark.parametrize(
+    ("resources", "slots"),
+    [({"gpu": 0.5}, 4), ({"cpu": 1, "gpu": 0.5}, 4), ({"cpu": 8, "gpu": 0.25}, 2), ({"gpu": 0.7}, 2)],
+)
+def test_fractions_of_gpus_share_them(monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], slots: int) -> None:
+    there = {"CPU": 16.0, "GPU": 2.0}
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": there}])
+    monkeypatch.setattr(ray, "cluster_resources", lambda: there)
+    assert num_slots(resources) == slots
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("resources", [{"gpu": 1}, {"cpu": 10_000}, {"cpu": 1, "tpu-v9": 0.5}])

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray import tune
+from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
 import raynas
@@ -26,8 +28,12 @@ def evaluate(trial: raynas.Trial) -> None:
     trial.report(accuracy=sum(int(choice.value) * (i + 1) for i, choice in enumerate(trial.architecture.values())))
 
 
-@pytest.mark.parametrize("max_concurrent", [2, 8])
-def test_the_result_does_not_depend_on_the_engine_or_on_how_many_run_at_once(tmp_path: Path, max_concurrent: int) -> None:
+def all_cpus(num_slots: int = 1) -> dict[str, float]:
+    """Resources so that no room is left: where there is, Tune starts a worker for each quick trial, and throws it away."""
+    return {"cpu": ray.cluster_resources()["CPU"] / num_slots}
+
+
+def test_the_result_does_not_depend_on_the_engine_or_on_how_many_run_at_once(tmp_path: Path) -> None:
     local = raynas.search(SPACE, evaluate, searcher="spos_evolution", searcher_options=OPTIONS, num_trials=30, engine="local")
     tuned = raynas.search(
         SPACE,
@@ -36,8 +42,8 @@ def test_the_result_does_not_depend_on_the_engine_or_on_how_many_run_at_once(tmp
         searcher_options=OPTIONS,
         num_trials=30,
         engine="tune",
-        max_concurrent=max_concurrent,
-        resources_per_trial={"cpu": 0.25},
+        max_concurrent=3,
+        resources_per_trial=all_cpus(3),
         storage_path=tmp_path,
     )
     assert tuned.trials.column("digest") == local.trials.column("digest")
@@ -46,15 +52,22 @@ def test_the_result_does_not_depend_on_the_engine_or_on_how_many_run_at_once(tmp
     assert raynas.Architecture.load(SPACE, tmp_path / "search" / "best.json") == tuned.best.architecture
 
 
-def test_trials_that_raise_fail_and_the_search_goes_on() -> None:
+def test_trials_that_raise_fail_the_search_goes_on_and_what_is_saved_is_in_the_run_folder(tmp_path: Path) -> None:
     def sometimes(trial: raynas.Trial) -> None:
         if trial.id % 2:
             raise ZeroDivisionError(f"in trial {trial.id}")
+        path = tmp_path / f"{trial.id}.txt"
+        path.write_text(str(trial.id))
+        trial.save(path)
         trial.report(accuracy=1)
 
-    result = raynas.search(SPACE, sometimes, num_trials=8, engine="tune")
+    result = raynas.search(
+        SPACE, sometimes, num_trials=8, engine="tune", resources_per_trial=all_cpus(), storage_path=tmp_path / "runs"
+    )
     assert [record.state for record in result.records.values()] == ["completed", "failed"] * 4
     assert str(result.records[1].error).startswith("ZeroDivisionError: in trial 1\nTraceback")
+    kept = tmp_path / "runs" / "search" / "checkpoints" / "00002" / "2.txt"
+    assert kept.read_text() == "2"
 
 
 def test_a_worker_that_dies_is_replaced_and_its_trial_runs_again_under_its_id(tmp_path: Path) -> None:
@@ -66,7 +79,7 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_runs_again_under_its_id(tm
             os._exit(1)
         trial.report(accuracy=trial.id)
 
-    result = raynas.search(SPACE, dies_once, num_trials=6, engine="tune")
+    result = raynas.search(SPACE, dies_once, num_trials=6, engine="tune", resources_per_trial=all_cpus())
     assert died.exists()
     assert {record.state for record in result.records.values()} == {"completed"}
     assert result.trials.column("accuracy").to_pylist() == [0, 1, 2, 3, 4, 5]
@@ -74,19 +87,7 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_runs_again_under_its_id(tm
 
 def test_a_metric_that_never_arrives_ends_the_search_with_its_name() -> None:
     with pytest.raises(SearchStoppedError, match=r"'accuracy' was not reported; reported: loss"):
-        raynas.search(SPACE, lambda trial: trial.report(loss=1.0), num_trials=50, engine="tune")
-
-
-def test_what_a_trial_saves_is_in_the_run_folder(tmp_path: Path) -> None:
-    def saves(trial: raynas.Trial) -> None:
-        path = tmp_path / f"{trial.id}.txt"
-        path.write_text(str(trial.id))
-        trial.save(path)
-        trial.report(accuracy=1)
-
-    raynas.search(SPACE, saves, num_trials=2, engine="tune", storage_path=tmp_path / "runs")
-    kept = tmp_path / "runs" / "search" / "checkpoints" / "00001" / "1.txt"
-    assert kept.read_text() == "1"
+        raynas.search(SPACE, lambda trial: trial.report(loss=1.0), num_trials=50, engine="tune", resources_per_trial=all_cpus())
 
 
 def test_what_cannot_be_pickled_is_named() -> None:
@@ -135,7 +136,7 @@ def test_slices_are_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = raynas.search(
         SPACE, evaluate, searcher="regularized_evolution", searcher_options=options, num_trials=14, engine="local"
     )
-    monkeypatch.setattr(tune_engine, "SLICE", 5)
+    monkeypatch.setattr(tune_engine, "SLICE", 8)
     sliced = raynas.search(
         SPACE,
         evaluate,
@@ -143,7 +144,7 @@ def test_slices_are_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
         searcher_options=options,
         num_trials=14,
         engine="tune",
-        max_concurrent=1,
+        resources_per_trial=all_cpus(),
     )
     assert sliced.trials.column("digest") == whole.trials.column("digest")
     assert sliced.num_spent == 14
@@ -160,8 +161,12 @@ def test_tune_callbacks_are_told_of_every_report(tmp_path: Path) -> None:
         for epoch in range(3):
             trial.report(accuracy=epoch)
 
-    raynas.search(SPACE, train, num_trials=2, callbacks=[Noting()], storage_path=tmp_path)
+    callbacks = [Noting(), TBXLoggerCallback()]
+    raynas.search(SPACE, train, num_trials=2, callbacks=callbacks, resources_per_trial=all_cpus(), storage_path=tmp_path)
     assert sorted(seen)[::2] == [0, 1, 2, 2]  # the end of a trial repeats its last figures
+    kept = [path.name for path in (tmp_path / "search" / ".ray").rglob("*.*")]
+    assert sum(name.startswith("events.out.tfevents") for name in kept) == 2
+    assert not [name for name in kept if name.startswith(("progress.csv", "result.json"))]  # Tune's own, which are slow
 
 
 def test_a_trial_that_fails_is_run_again_on_request(tmp_path: Path) -> None:
@@ -172,7 +177,9 @@ def test_a_trial_that_fails_is_run_again_on_request(tmp_path: Path) -> None:
             raise OSError("once")
         trial.report(accuracy=1)
 
-    result = raynas.search(SPACE, fails_once, num_trials=3, engine="tune", max_failures_per_trial=1)
+    result = raynas.search(
+        SPACE, fails_once, num_trials=3, engine="tune", max_failures_per_trial=1, resources_per_trial=all_cpus()
+    )
     assert result.trials.column("state").to_pylist() == ["completed"] * 3
     assert result.trials.column("attempt").to_pylist() == [2, 2, 2]
 
@@ -180,7 +187,7 @@ def test_a_trial_that_fails_is_run_again_on_request(tmp_path: Path) -> None:
 def test_the_stock_searchers_load_beside_a_users_own_folder_of_that_name(tmp_path: Path) -> None:
     package = tmp_path / "searchers"
     package.mkdir()
-    (package / "__init__.py").write_text("raise ImportError('this is the user's own')")
+    (package / "__init__.py").write_text("raise ImportError('this is the user\\'s own')")
     (package / "random.py").write_text("raise ImportError('this too')")
 
     def evaluate_there(trial: raynas.Trial) -> None:
@@ -190,7 +197,7 @@ def test_the_stock_searchers_load_beside_a_users_own_folder_of_that_name(tmp_pat
             make_searcher(name, {})
         trial.report(accuracy=1)
 
-    assert raynas.search(SPACE, evaluate_there, num_trials=1, engine="tune").best.value == 1
     code = "import raynas.explore; print([raynas.explore.make_searcher(name, {}) and 1 for name in raynas.searchers()])"
-    here = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert here.stdout.strip() == str([1] * len(raynas.searchers())), here.stderr
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as here:
+        assert raynas.search(SPACE, evaluate_there, num_trials=1, engine="tune").best.value == 1
+        assert here.communicate(timeout=60)[0].strip() == str([1] * len(raynas.searchers()))
