@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from raynas.nn import generate_search_space as generate_search_space
     from raynas.nn import measure_latency as measure_latency
     from raynas.nn import profile as profile
+    from raynas.oneshot import Callback as Callback
     from raynas.oneshot import Task as Task
+    from raynas.oneshot import TrainOptions as TrainOptions
     from raynas.report import write_report as write_report
     from raynas.space import Architecture as Architecture
     from raynas.space import SearchSpace as SearchSpace
@@ -44,6 +46,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "space",
+    "Callback": "oneshot",
     "NoMoreTrials": "errors",
     "Plan": "api.plan",
     "Proposal": "explore",
@@ -56,6 +59,7 @@ _HOMES = {
     "Searcher": "explore",
     "Supernet": "api.supernet",
     "Task": "oneshot",
+    "TrainOptions": "oneshot",
     "Trial": "explore",
     "TrialStopped": "errors",
     "WeightRegistry": "api.registry",
@@ -82,6 +86,7 @@ _HOMES = {
 
 __all__ = [
     "Architecture",
+    "Callback",
     "NoMoreTrials",
     "Plan",
     "Proposal",
@@ -94,6 +99,7 @@ __all__ = [
     "Searcher",
     "Supernet",
     "Task",
+    "TrainOptions",
     "Trial",
     "TrialStopped",
     "WeightRegistry",

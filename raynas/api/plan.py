@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raynas.errors import OptionError
+from raynas.oneshot import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,9 @@ class Plan:
     Attributes:
         seed: of everything.
         method: how the supernet is trained.
+        method_options: of the method.
+        training: fields of ``raynas.TrainOptions`` for the supernet, ``{"precision": "bf16"}`` for example, but for ``epochs``
+            and ``seed``, which are this plan's.
         num_workers: processes that train the supernet; 0 trains in the calling one.
         use_gpu: one GPU for each worker, and one for each trial.
         supernet_epochs: passes over the training data.
@@ -37,6 +41,8 @@ class Plan:
 
     seed: int = 0
     method: str = "spos"
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     num_workers: int = 2
     use_gpu: bool = False
     supernet_epochs: int = 50
@@ -57,6 +63,15 @@ class Plan:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise OptionError(f"Plan {name} is {value!r}; expected an integer of at least {least}")
+        self.train_options()
+
+    def train_options(self) -> TrainOptions:
+        """How the supernet is trained. Raises ``OptionError`` naming a field that does not exist or is out of its range."""
+        known = {entry.name for entry in dataclasses.fields(TrainOptions)} - {"epochs", "seed"}
+        unknown = [name for name in self.training if name not in known]
+        if unknown:
+            raise OptionError(f"Plan training has no {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        return TrainOptions(epochs=self.supernet_epochs, seed=self.seed, **self.training)
 
     def replace(self, changes: Mapping[str, Any]) -> Plan:
         """The plan with those changes that are not ``None``."""
@@ -64,7 +79,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return dataclasses.asdict(self) | {"searcher_options": dict(self.searcher_options)}
+        mappings = {name: dict(getattr(self, name)) for name in ("searcher_options", "method_options", "training")}
+        return dataclasses.asdict(self) | mappings
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Plan:

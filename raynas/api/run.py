@@ -110,14 +110,16 @@ class Run:
             method=plan.method,
             num_workers=plan.num_workers,
             use_gpu=plan.use_gpu,
-            epochs=plan.supernet_epochs,
+            method_options=plan.method_options,
+            options=plan.train_options(),
             storage_path=self.folder.path.parent,
             name=self.folder.path.name,
-            seed=plan.seed,
             resume=True,
             on_progress=self.display.steps,
         )
-        return {"supernet": {"steps": trained.num_steps, "bytes_sent": trained.bytes_sent, "version": trained.version}}
+        figures = {"steps": trained.num_steps, "bytes_sent": trained.bytes_sent, "version": trained.version}
+        learnt = {"architecture": trained.architecture.to_dict()} if trained.architecture is not None else {}
+        return {"supernet": {**figures, **learnt}}
 
     def _search(self) -> dict[str, Any]:
         plan, (metric, mode) = self.plan, self.task.objective

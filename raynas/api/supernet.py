@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from raynas.api.run_folder import RunFolder
 from raynas.errors import OptionError
 from raynas.nn import generate_search_space
 from raynas.oneshot import (
+    Callback,
     Log,
+    OneShotTrainer,
     Task,
     Trainer,
     TrainHooks,
@@ -26,6 +29,7 @@ from raynas.oneshot import (
     tensorboard_log,
     write_checkpoint,
 )
+from raynas.space import Architecture
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Supernet:
         num_steps: steps of training.
         bytes_sent: what each worker handed to collectives.
         seconds: how long it took.
+        architecture: what the method has come to prefer; ``None`` for one that trains weights only.
     """
 
     registry: str
@@ -47,37 +52,44 @@ class Supernet:
     num_steps: int
     bytes_sent: int
     seconds: float
+    architecture: Architecture | None = None
 
 
 def train_supernet(
     task: Task,
     *,
     method: str = "spos",
+    method_options: Mapping[str, Any] | None = None,
     num_workers: int = 0,
     use_gpu: bool = False,
-    epochs: int = 50,
+    epochs: int | None = None,
     storage_path: str | Path = "runs",
     name: str = "supernet",
     registry: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
+    options: TrainOptions | None = None,
+    callbacks: Sequence[Callback] = (),
     resume: bool = False,
     on_progress: Log | None = None,
 ) -> Supernet:
     """Train a supernet and publish its weights.
 
-    All workers train the same path at each step, each on its share of the batch; gradients are averaged over the
-    parameters that took part. A failed worker is replaced, training goes on from the last checkpoint.
+    At each step every worker takes its share of the batch; gradients are averaged over the parameters that took part. A
+    failed worker is replaced, training goes on from the last checkpoint.
 
     Args:
         task: the model with its data.
-        method: how the weights are trained; ``"spos"``.
+        method: how the weights are trained: ``"spos"``, or another one of ``raynas.oneshot.METHODS``.
+        method_options: of the method, ``{"sampling": "per_rank"}`` for example; see its class ``Options``.
         num_workers: processes under Ray Train; 0 trains in this one, without Ray.
         use_gpu: one GPU for each worker.
-        epochs: passes over the training data.
+        epochs: passes over the training data; those of ``options`` if ``None``.
         storage_path: the folder of run folders.
         name: of the run folder.
         registry: of the weight registry; the run's name if ``None``.
-        seed: of weights, data order and paths.
+        seed: of weights, data order and paths; that of ``options`` if ``None``.
+        options: everything else about training: precision, clipping, checkpoints, and so on.
+        callbacks: called on every worker as training goes on.
         resume: go on with a run folder that is there, from its last checkpoint.
         on_progress: called with the steps done, the steps in all, and figures.
 
@@ -98,21 +110,31 @@ def train_supernet(
     """
     if type(num_workers) is not int or num_workers < 0:
         raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")
-    job = TrainingJob(task, TrainOptions(epochs=epochs, seed=seed), method=method)
-    generate_search_space(task.model())  # a model that cannot be searched is refused before anything is written
+    given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    training = replace(options or TrainOptions(), **given)
+    job = TrainingJob(task, training, method=method, method_options=method_options or {}, callbacks=tuple(callbacks))
+    space = generate_search_space(task.model())  # a model that cannot be searched is refused before anything is written
     folder = RunFolder.create(storage_path, name, resume=resume)
     start = time.time()
     if num_workers:
         from raynas.runtime import TrainDriverOptions, connect, train_on_ray
 
         connect()
-        opened = WeightRegistry(registry or name, folder.weights.resolve())
-        options = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet")
-        finished, _ = train_on_ray(job, Publish(opened), options, on_progress=on_progress)
+    publish = Publish(WeightRegistry(registry or name, folder.weights.resolve()))
+    job = replace(job, publish=publish.on_the_way)
+    if num_workers:
+        where = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet")
+        finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)
     else:
-        opened = WeightRegistry(registry or name, folder.weights.resolve())
-        finished = _train_here(job, Publish(opened), folder, on_progress)
-    return Supernet(opened.name, folder=folder.path, seconds=time.time() - start, **finished)
+        finished = _train_here(job, publish, folder, on_progress)
+    learnt = finished.pop("architecture")
+    return Supernet(
+        publish.registry.name,
+        folder=folder.path,
+        seconds=time.time() - start,
+        architecture=Architecture.from_dict(space, learnt) if learnt is not None else None,
+        **finished,
+    )
 
 
 class Publish:
@@ -123,7 +145,19 @@ class Publish:
 
     def __call__(self, trainer: Trainer) -> dict[str, Any]:
         version = self.registry.publish(trainer.model)
-        return {"version": version, "num_steps": trainer.num_steps, "bytes_sent": trainer.bytes_sent}
+        assert isinstance(trainer, OneShotTrainer)
+        learnt = trainer.mutator.export_architecture().to_dict() if trainer.learns_architecture else None
+        return {
+            "version": version,
+            "num_steps": trainer.steps_done,
+            "bytes_sent": trainer.bytes_sent,
+            "architecture": learnt,
+        }
+
+    def on_the_way(self, trainer: Trainer) -> None:
+        """Publish before the end; called on every worker."""
+        if trainer.world.rank == 0:
+            self.registry.publish(trainer.model)
 
 
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:

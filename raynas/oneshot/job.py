@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from raynas.errors import OptionError
 from raynas.nn import freeze
 from raynas.oneshot.methods import METHODS
-from raynas.oneshot.options import TrainHooks, TrainOptions
+from raynas.oneshot.options import Callback, TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
 from raynas.oneshot.trainer import Trainer
 from raynas.oneshot.world import World
@@ -26,6 +26,8 @@ class TrainingJob:
         options: how long.
         method: how a supernet's weights are trained; ``None``: a single architecture.
         method_options: of the method; see its class ``Options``.
+        callbacks: of the user, on every worker.
+        publish: called on every worker where a version is due before the end.
         architecture: the single architecture, as plain dicts; ``None``: the supernet.
     """
 
@@ -34,6 +36,8 @@ class TrainingJob:
     method: str | None = None
     method_options: Mapping[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] | None = None
+    callbacks: tuple[Callback, ...] = ()
+    publish: Callable[[Trainer], Any] | None = None
 
     def __post_init__(self) -> None:
         if (self.method is None) == (self.architecture is None):
@@ -57,6 +61,7 @@ class TrainingJob:
 
 def make_trainer(job: TrainingJob, world: World, hooks: TrainHooks) -> Trainer:
     """Make the model and its trainer; equal seeds make equal weights on every worker."""
+    hooks = replace(hooks, callbacks=(*hooks.callbacks, *job.callbacks), publish=job.publish)
     torch.manual_seed(job.options.seed)
     model = job.task.model()
     if job.method is not None:
