@@ -72,9 +72,12 @@ class Mutator(BaseMutator):
 
         Raises:
             ArchitectureError: a decision is not exactly one candidate, or not ``n_chosen`` whole inputs.
+            MutatorError: ``export`` gave something else than tensors, each with a dimension.
         """
-        exported = self.export()
+        exported = _as_mapping(self.export(), "export")
         for key, tensor in exported.items():
+            if not isinstance(tensor, Tensor) or not tensor.dim():
+                raise MutatorError(f"key {key!r}: export gave {tensor!r}; expected a tensor with an entry for each candidate")
             if any(value not in (0, 1) for value in tensor.tolist()):
                 raise ArchitectureError(f"key {key!r}: the decision {tensor.tolist()} weighs candidates; expected whole ones")
         return Architecture.from_export(self.space, exported)
@@ -85,7 +88,7 @@ class Mutator(BaseMutator):
         Raises:
             MutatorError: one is missing, unknown, or of the wrong size or kind; the message names the key.
         """
-        for key in tensors:
+        for key in _as_mapping(tensors, "sample_search"):
             if key not in self.space:
                 raise MutatorError(f"key {key!r} is decided, but the model has no such mutable; it has {list(self.space)}")
         decisions = {key: _read_decision(self.space[key], tensor) for key, tensor in tensors.items()}
@@ -153,6 +156,14 @@ class Mutator(BaseMutator):
             return self._decisions[key]  # type: ignore[index]
         except KeyError:
             raise MutatorError(f"key {key!r}: nothing is decided yet; call mutator.reset() before the forward pass") from None
+
+
+def _as_mapping(tensors: Any, method: str) -> Tensors:
+    if not isinstance(tensors, Mapping):
+        raise MutatorError(
+            f"{method} gave {type(tensors).__name__}; expected a mapping from key to tensor, one for each mutable"
+        )
+    return tensors
 
 
 def _read_decision(domain: Domain, tensor: Tensor) -> Decision:

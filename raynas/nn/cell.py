@@ -13,7 +13,7 @@ from raynas.nn.frozen import WiredCell
 from raynas.nn.input_choice import InputChoice
 from raynas.nn.layer_choice import LayerChoice
 from raynas.nn.mutable_scope import MutableScope
-from raynas.nn.varying import Choices, Varying
+from raynas.nn.varying import Choices, Varying, check_forward
 
 Factory = Callable[[int, int], nn.Module]
 
@@ -75,6 +75,11 @@ class Cell(MutableScope, Varying):
             raise ModelError(f"Cell {key or ''}: merge_op is {merge_op!r}; expected 'all' or 'loose_end'")
         self.num_predecessors, self.merge_op = num_predecessors, merge_op
         named = op_candidates if isinstance(op_candidates, Mapping) else dict(enumerate(op_candidates))
+        if not all(callable(make) and not isinstance(make, nn.Module) for make in named.values()):
+            raise ModelError(
+                f"Cell {key or ''}: found {list(named.values())!r}; expected functions that make a candidate, "
+                "called with the number of the node and that of the input"
+            )
         self.nodes = nn.ModuleList(
             Node({str(name): make for name, make in named.items()}, number, (num_predecessors + number, num_ops_per_node), key)
             for number in range(num_nodes)
@@ -97,6 +102,7 @@ class Cell(MutableScope, Varying):
         return [number for number in numbers if self.merge_op == "all" or number not in used]
 
     def to_plain(self, choices: Choices) -> nn.Module:
+        check_forward(type(self), "to_plain", "WiredCell")
         nodes, used = [], set[int]()
         for node in cast(Iterable[Node], self.nodes):
             sources = choices.indices(node.inputs)

@@ -20,7 +20,7 @@ def generate_search_space(model: nn.Module) -> SearchSpace:
     Mutables with one key make one entry.
 
     Raises:
-        ModelError: the model has no mutables, or mutables with one key differ in what they can choose.
+        ModelError: it is no module or has no mutables, or mutables with one key differ in what they can choose.
 
     Example:
         >>> from torch import nn
@@ -29,6 +29,8 @@ def generate_search_space(model: nn.Module) -> SearchSpace:
         >>> space.to_dict()
         {'0': {'_type': 'layer_choice', '_value': ['0', '1']}}
     """
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"found {model!r}; expected a model, an instance of torch.nn.Module")
     places = choice_places(model)
     if not places:
         raise ModelError(

@@ -11,7 +11,7 @@ from raynas.errors import ModelError
 from raynas.nn.frozen import SelectInputs
 from raynas.nn.mutable import ReducingChoice
 from raynas.nn.reduction import Reduction
-from raynas.nn.varying import Choices
+from raynas.nn.varying import Choices, check_forward
 from raynas.space import INPUT_CHOICE
 
 
@@ -52,6 +52,10 @@ class InputChoice(ReducingChoice):
         super().__init__(reduction, return_mask=return_mask, key=key)
         if choose_from is None and n_candidates is None:
             raise ModelError(f"InputChoice {key or ''}: give n_candidates or choose_from")
+        if choose_from is not None and (not isinstance(choose_from, Sequence) or isinstance(choose_from, str)):
+            raise ModelError(f"InputChoice {key or ''}: choose_from is {choose_from!r}; expected a list of names")
+        if not all(number is None or type(number) is int for number in (n_candidates, n_chosen)):
+            raise ModelError(f"InputChoice {key or ''}: {n_candidates!r} candidates, n_chosen {n_chosen!r}; expected integers")
         count = n_candidates if n_candidates is not None else len(choose_from or ())
         if count < 1 or (choose_from is not None and len(choose_from) != count):
             raise ModelError(f"InputChoice {key or ''}: {n_candidates} candidates, but choose_from is {choose_from!r}")
@@ -81,6 +85,7 @@ class InputChoice(ReducingChoice):
         return list(inputs)
 
     def to_plain(self, choices: Choices) -> nn.Module:
+        check_forward(type(self), "to_plain", "SelectInputs")
         return SelectInputs(self.names, choices.indices(self), reduction=self.reduction, return_mask=self.return_mask)
 
     def forward(self, inputs: Sequence[Any] | Mapping[str, Any]) -> Any:

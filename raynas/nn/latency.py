@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.errors import OptionError
 from raynas.nn.freeze import freeze
+from raynas.nn.sample_input import place_inputs
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ def measure_latency(
     """
     if warmup < 0 or repeats < 1:
         raise OptionError(f"warmup is {warmup} and repeats {repeats}; expected at least 0 and 1")
-    place = torch.device(device)
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise OptionError(f"device is {device!r}; expected one of PyTorch's, such as 'cpu' or 'cuda': {error}") from None
     if place.type == "cuda" and not torch.cuda.is_available():
         raise OptionError(f"device {device} was asked for, but PyTorch sees no GPU here")
     plain = freeze(model, architecture).to(place).eval()
-    inputs = sample_input if isinstance(sample_input, tuple) else (sample_input,)
-    inputs = tuple(value.to(place) if isinstance(value, Tensor) else value for value in inputs)
+    inputs = place_inputs(sample_input, place)
     seconds = []
     with torch.inference_mode():
         for number in range(warmup + repeats):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from torch import nn
@@ -12,7 +12,7 @@ from raynas.errors import ModelError, MutatorError
 from raynas.nn.frozen import SelectedLayer
 from raynas.nn.mutable import Mutable, ReducingChoice
 from raynas.nn.reduction import Reduction
-from raynas.nn.varying import Choices, Guard
+from raynas.nn.varying import Choices, Guard, check_forward
 from raynas.space import LAYER_CHOICE
 
 
@@ -50,7 +50,8 @@ class LayerChoice(ReducingChoice):
     ) -> None:
         super().__init__(reduction, return_mask=return_mask, key=key)
         named = dict(op_candidates) if isinstance(op_candidates, Mapping | nn.ModuleDict) else None
-        modules: list[nn.Module] = list(op_candidates) if named is None else list(named.values())  # type: ignore[arg-type]
+        listed: Any = op_candidates if named is None else named.values()
+        modules: list[Any] = list(listed) if isinstance(listed, Iterable) else []
         if not modules or not all(isinstance(module, nn.Module) for module in modules):
             raise ModelError(f"LayerChoice {key or ''}: found {op_candidates!r}; expected at least one module, and only those")
         self.candidates = nn.ModuleList(modules)
@@ -123,6 +124,7 @@ class LayerChoice(ReducingChoice):
             yield f"candidates.{index}", self, (index,)
 
     def to_plain(self, choices: Choices) -> nn.Module:
+        check_forward(type(self), "to_plain", "the candidate")
         (index,) = choices.indices(self)
         layer: nn.Module = choices.copy(self.candidates[index])
         if self.return_mask or self.reduction == "none":

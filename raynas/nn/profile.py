@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.nn.freeze import transplant
 from raynas.nn.generate import generate_search_space
+from raynas.nn.sample_input import place_inputs
 from raynas.nn.walk import choice_places
 from raynas.space import Architecture
 
@@ -80,9 +81,8 @@ def without_numbers(model: nn.Module, sample_input: Any) -> tuple[nn.Module, tup
     """A copy of a model and the arguments of ``forward`` on the meta device, where tensors have shapes and no numbers."""
     memo: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in model.parameters()}
     memo |= {id(buffer): buffer.to("meta") for buffer in model.buffers()}
-    inputs = sample_input if isinstance(sample_input, tuple) else (sample_input,)
     skeleton: nn.Module = copy.deepcopy(model, memo)  # Module.to("meta") would untie tensors that are shared
-    return skeleton, tuple(value.to("meta") if isinstance(value, Tensor) else value for value in inputs)
+    return skeleton, place_inputs(sample_input, "meta")
 
 
 def activation_bytes(model: nn.Module, inputs: tuple[Any, ...]) -> int:

@@ -11,7 +11,7 @@ from torch import nn
 from raynas.errors import ModelError
 from raynas.nn.frozen import Repeated
 from raynas.nn.value_choice import ValueChoice
-from raynas.nn.varying import Choices, Guard, Varying
+from raynas.nn.varying import Choices, Guard, Varying, check_forward
 
 
 class Repeat(Varying):
@@ -67,6 +67,7 @@ class Repeat(Varying):
                 yield f"blocks.{number}", self.depth, indices
 
     def to_plain(self, choices: Choices) -> nn.Module:
+        check_forward(type(self), "to_plain", "Repeated")
         depth = self.depth.evaluate(choices.decided)
         return Repeated([choices.copy(block) for block in self.blocks[:depth]])
 

@@ -50,12 +50,12 @@ class Value(Varying):
     @staticmethod
     def max(*values: Any) -> DerivedValue:
         """The largest of several values or numbers."""
-        return DerivedValue(builtins.max, values, "max")
+        return DerivedValue(_largest, values, "max")
 
     @staticmethod
     def min(*values: Any) -> DerivedValue:
         """The smallest of several values or numbers."""
-        return DerivedValue(builtins.min, values, "min")
+        return DerivedValue(_smallest, values, "min")
 
     def __add__(self, other: Any) -> DerivedValue:
         return DerivedValue(operator.add, (self, other), "+")
@@ -151,10 +151,16 @@ class DerivedValue(Value):
                 self.add_module(str(position), operand)
 
     def forward(self) -> Any:
-        return self.compute(*(current(operand) for operand in self.operands))
+        return self._computed([current(operand) for operand in self.operands])
 
     def evaluate(self, decided: Decided) -> Any:
-        return self.compute(*(evaluate(operand, decided) for operand in self.operands))
+        return self._computed([evaluate(operand, decided) for operand in self.operands])
+
+    def _computed(self, operands: list[Any]) -> Any:
+        try:
+            return self.compute(*operands)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ModelError(f"{self} cannot be computed from {operands}: {error}") from error
 
     def __repr__(self) -> str:
         if len(self.operands) == 2 and not self.name.isalpha():
@@ -173,6 +179,14 @@ class Chosen(Value):
     def possible(self) -> tuple[Any, ...]:
         """All values in the order of the search space."""
         raise TypeError(f"{type(self).__name__} does not say what it can become; define possible")
+
+
+def _largest(*values: Any) -> Any:
+    return builtins.max(values)  # of one too, unlike max(*values)
+
+
+def _smallest(*values: Any) -> Any:
+    return builtins.min(values)
 
 
 def current(argument: Any) -> Any:

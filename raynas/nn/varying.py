@@ -86,6 +86,27 @@ class Choices:
         return self._parts.setdefault(place, nn.Parameter(kept.contiguous() if trainable else kept, requires_grad=trainable))
 
 
+def check_forward(kind: type[nn.Module], decides: str, becomes: str) -> None:
+    """Refuse a class whose ``forward`` is younger than what it becomes, which would compute something else.
+
+    Args:
+        kind: the class.
+        decides: the attribute that says what it becomes.
+        becomes: the name of that.
+
+    Raises:
+        ModelError: it has a ``forward`` of its own.
+    """
+    for parent in kind.__mro__:
+        if decides in vars(parent):
+            return
+        if "forward" in vars(parent):
+            raise ModelError(
+                f"{kind.__name__} has a forward of its own, but would be frozen to {becomes}, which has not; "
+                f"name in {decides} what it becomes, or put it into a module of your own and do the rest there"
+            )
+
+
 def _outermost(module: nn.Module) -> Iterator[Varying]:
     """The varying modules inside, without those inside these."""
     if isinstance(module, Varying):

@@ -8,6 +8,7 @@ sampling, numbering and enumeration are linear in the number of keys.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -17,6 +18,7 @@ from raynas.space.generator import below
 from raynas.space.messages import brief
 
 Ways = dict[str, Indices]
+MAX_BITS = 50_000_000  # of all numbers that are multiplied to count a space: beyond it, counting takes many seconds
 
 
 class Forest:
@@ -39,6 +41,7 @@ class Forest:
                 self._hang(key)
         self._ways: dict[str, int] = {}
         self._ways_at: dict[str, list[int]] = {}
+        self._num_bits = 0
         for key in reversed(self.order):
             self._count(key)
 
@@ -73,9 +76,23 @@ class Forest:
         below_key = self._children.get(key)
         if below_key is None:
             self._ways[key] = self._domains[key].num_options
-        else:
-            self._ways_at[key] = [product([self._ways[child] for child in children]) for children in below_key]
-            self._ways[key] = sum(self._ways_at[key])
+            return
+        groups = [tuple(children) for children in below_key]
+        counts = Counter(groups)  # candidates that make the same keys active are counted once
+        ways = {children: self._together(key, children) for children in counts}
+        self._ways_at[key] = [ways[children] for children in groups]
+        # The largest last: adding to a huge number again and again would be quadratic.
+        self._ways[key] = sum(sorted(number * counts[children] for children, number in ways.items()))
+
+    def _together(self, key: str, children: tuple[str, ...]) -> int:
+        numbers = [self._ways[child] for child in children]
+        self._num_bits += sum(number.bit_length() for number in numbers)
+        if self._num_bits > MAX_BITS:
+            raise SpaceError(
+                f"key {key!r}: counting what its {len(self._domains[key].candidates)} candidates make active takes numbers of "
+                f"more than {MAX_BITS:,} bits in all; expected fewer candidates, or fewer options of the keys under them"
+            )
+        return product(numbers)
 
     def is_active(self, key: str, choices: Mapping[str, Indices]) -> bool:
         """Whether all ancestors of ``key`` pick, in ``choices``, what makes it active."""

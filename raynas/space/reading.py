@@ -36,6 +36,8 @@ def read_masks(space: SearchSpace, exported: Mapping[str, Any]) -> dict[str, Any
     Raises:
         ArchitectureError: a key is unknown, or a mask is none or selects a wrong number.
     """
+    if not isinstance(exported, Mapping):
+        raise ArchitectureError(f"an export is a mapping from key to mask; found {type(exported).__name__}")
     for key in exported:
         if key not in space:
             raise ArchitectureError(f"key {brief(key)} is not in the search space; it has {some(space)}")

@@ -93,7 +93,7 @@ class FactorizedReduction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.relu()
-        shifted = functional.pad(x, (-1, 1, -1, 1))  # one further; the margin keeps odd sizes in step
+        shifted = functional.pad(x[..., 1:, 1:], (0, 1, 0, 1))  # the margin keeps odd sizes in step
         output: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
         return output
 

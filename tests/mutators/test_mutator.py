@@ -1,6 +1,7 @@
 """``Mutator``: decisions as tensors, checked, applied, and held until the next ones."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -179,6 +180,22 @@ def test_decisions_hold_until_the_next(net: nn.Module, x: Tensor) -> None:
 def test_only_whole_decisions_are_exported_as_an_architecture(net: nn.Module, changed: Decisions, message: str) -> None:
     with pytest.raises(ArchitectureError, match=message):
         Given(net, GOOD | changed).export_architecture()
+
+
+@pytest.mark.parametrize("wrong", [torch.tensor(True), [True, False, False], None])
+def test_only_tensors_are_exported(net: nn.Module, wrong: Any) -> None:
+    with pytest.raises(MutatorError, match=r"'op': export gave .*expected a tensor with an entry for each candidate"):
+        Given(net, GOOD | {"op": wrong}).export_architecture()
+
+
+@pytest.mark.parametrize("given", [None, [1]])
+def test_decisions_are_a_mapping(net: nn.Module, given: Any) -> None:
+    mutator = Given(net)
+    mutator.given = given
+    with pytest.raises(MutatorError, match=f"sample_search gave {type(given).__name__}; expected a mapping"):
+        mutator.reset()
+    with pytest.raises(MutatorError, match=f"export gave {type(given).__name__}; expected a mapping"):
+        mutator.export_architecture()
 
 
 def test_one_hot_floats_are_whole(net: nn.Module) -> None:

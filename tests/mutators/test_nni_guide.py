@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import raynas
-from raynas.errors import ArchitectureError
+from raynas.errors import ArchitectureError, SpaceError
 from raynas.mutators import BaseMutator, Mutator, RandomMutator
 from raynas.nn import InputChoice, LayerChoice, freeze, generate_search_space
 
@@ -250,6 +250,24 @@ def test_the_search_space_is_the_guides_document(model: Net) -> None:
     space = generate_search_space(model)
     assert space.to_dict() == SPACE
     assert raynas.SearchSpace.from_json(json.dumps(SPACE)) == space
+
+
+def test_the_guides_two_documents_fit_each_other() -> None:
+    layers = {"_type": "layer_choice", "_value": ["op1_repr", "op2_repr", "op3_repr"]}
+    inputs = {"_type": "input_choice", "_value": {"candidates": ["in1_key", "in2_key", "in3_key"], "n_chosen": 1}}
+    space = raynas.SearchSpace.from_json(json.dumps({"key_name_1": layers, "key_name_2": inputs}))
+    assert space.to_dict() == {"key_name_1": layers, "key_name_2": inputs}
+    assert space.size == 9
+    answer = {"key_name_1": {"_value": "op1_repr", "_idx": 0}, "key_name_2": {"_value": ["in2_key"], "_idex": [1]}}
+    architecture = raynas.Architecture.from_json(space, json.dumps(answer))
+    assert architecture.indices == {"key_name_1": (0,), "key_name_2": (1,)}
+    assert architecture.to_dict()["key_name_2"] == {"_value": ["in2_key"], "_idx": [1]}  # written as it should have been
+
+
+def test_the_guides_repeated_key_is_refused() -> None:
+    text = '{"key_name": {"_type": "layer_choice", "_value": ["op1_repr"]}, "key_name": {"_type": "choice", "_value": [1]}}'
+    with pytest.raises(SpaceError, match="'key_name' is repeated"):
+        raynas.SearchSpace.from_json(text)
 
 
 def test_a_tuners_answer_is_read_with_idex_too(model: Net) -> None:

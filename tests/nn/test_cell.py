@@ -243,3 +243,9 @@ def test_numbers_that_do_not_fit_are_refused(arguments: dict[str, Any], message:
 def test_candidates_that_are_no_modules_are_refused(ops: Any) -> None:
     with pytest.raises((ModelError, TypeError), match=r"expected at least one module|is not a Module"):
         Cell(ops, num_nodes=1, key="cell")
+
+
+@pytest.mark.parametrize("ops", ["ab", [nn.Identity()], {"skip": nn.Identity()}])
+def test_candidates_are_made_by_functions(ops: Any) -> None:
+    with pytest.raises(ModelError, match=r"Cell cell: found .*expected functions that make a candidate"):
+        Cell(ops, num_nodes=1, key="cell")

@@ -1,5 +1,7 @@
 """From a model to its search space."""
 
+from typing import Any
+
 import pytest
 from torch import nn
 
@@ -93,3 +95,9 @@ def test_a_key_that_no_file_could_hold_is_refused() -> None:
 def test_a_model_without_choices_is_refused(model: nn.Module) -> None:
     with pytest.raises(ModelError, match=r"nothing to search; put a raynas\.nn\.LayerChoice or InputChoice"):
         generate_search_space(nn.Sequential(model))
+
+
+@pytest.mark.parametrize("model", [3, nn.Linear, None])
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(ModelError, match=r"expected a model, an instance of torch\.nn\.Module"):
+        generate_search_space(model)

@@ -77,6 +77,12 @@ def test_unpicked_inputs_may_be_anything() -> None:
         {"n_candidates": 3, "choose_from": ["a", "b"]},
         {"n_candidates": 3, "n_chosen": 4},
         {"n_candidates": 3, "n_chosen": -1},
+        {"n_candidates": "3"},
+        {"n_candidates": 2.5},
+        {"n_candidates": 3, "n_chosen": "1"},
+        {"n_candidates": 3, "n_chosen": [1]},
+        {"choose_from": 3},
+        {"choose_from": "abc"},
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:

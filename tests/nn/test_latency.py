@@ -51,6 +51,11 @@ def test_a_wrong_architecture_is_refused(net: nn.Module) -> None:
         measure_latency(net, {"op": {"_value": "fast"}}, torch.eye(2))
 
 
+def test_a_device_that_does_not_exist_is_refused(net: nn.Module) -> None:
+    with pytest.raises(OptionError, match="device is 'abacus'; expected one of PyTorch's"):
+        measure_latency(net, {"op": {"_idx": 0}}, torch.eye(2), "abacus")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_device_that_is_not_there_is_refused(net: nn.Module) -> None:
     with pytest.raises(OptionError, match="sees no GPU"):

@@ -60,7 +60,7 @@ def test_candidates_are_named_by_the_mapping_or_by_index(candidates: Any, names:
     assert [type(candidate) for candidate in choice.candidates] == [nn.ReLU, nn.Tanh]
 
 
-@pytest.mark.parametrize("candidates", [[], {}, [nn.ReLU(), torch.relu], {"a": None}])
+@pytest.mark.parametrize("candidates", [[], {}, None, nn.ReLU(), [nn.ReLU(), torch.relu], {"a": None}])
 def test_candidates_are_modules_and_at_least_one(candidates: Any) -> None:
     with pytest.raises(ModelError, match=r"LayerChoice op: found .*expected at least one module"):
         LayerChoice(candidates, key="op")

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from random import Random
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from raynas.errors import ArchitectureError
-from raynas.nn import LayerChoice, Profile, Profiler, freeze, profile
+from raynas.nn import InputChoice, LayerChoice, Profile, Profiler, freeze, profile
 
 RunForReal = Callable[..., Profile]
 
@@ -46,6 +47,20 @@ def test_several_arguments_and_tied_weights(index: int, run_for_real: RunForReal
     cost = profile(net, architecture, (x, 2))
     assert cost == run_for_real(freeze(net, architecture), x, 2)
     assert (cost.params, cost.flops) == ([16 + 4 + 16 + 4, 16 + 4][index], 2 * 2 * (2 * 3 * 4 * 4))
+
+
+@pytest.mark.parametrize("inputs", [[torch.ones(3, 4), torch.ones(3, 4)], {"0": torch.ones(3, 4), "1": torch.ones(3, 4)}])
+def test_tensors_may_lie_in_lists_and_mappings(inputs: Any, run_for_real: RunForReal) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pick, self.head = InputChoice(2, n_chosen=1, key="pick"), nn.Linear(4, 4)
+
+        def forward(self, inputs: Any) -> Tensor:
+            return self.head(self.pick(inputs))
+
+    net, architecture = Net(), {"pick": {"_idx": [1]}}
+    assert profile(net, architecture, inputs) == run_for_real(freeze(net, architecture), inputs)
 
 
 def test_an_architecture_is_profiled_once() -> None:

@@ -1,9 +1,12 @@
 """How several outputs become one."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
+from raynas.errors import ModelError
 from raynas.nn import Reduction, reduce_outputs
 
 A, B, C = (torch.arange(6.0).view(2, 3) * scale for scale in (1, 10, 100))
@@ -47,3 +50,32 @@ def test_outputs_are_not_written_to() -> None:
     reduce_outputs(outputs, "sum")
     reduce_outputs(outputs, "mean")
     assert all(torch.equal(output, before) for output, before in zip(outputs, (A, B, C), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "expected"),
+    [
+        ("sum", (A + B, (B + C, None))),
+        ("mean", ((A + B) / 2, ((B + C) / 2, None))),
+        ("concat", (torch.cat([A, B], 1), (torch.cat([B, C], 1), None))),
+    ],
+)
+def test_tuples_are_reduced_entry_by_entry(reduction: Reduction, expected: Any) -> None:
+    first, (second, nothing) = reduce_outputs([(A, (B, None)), (B, (C, None))], reduction)
+    assert torch.equal(first, expected[0])
+    assert torch.equal(second, expected[1][0])
+    assert nothing is None
+
+
+def test_tuples_are_weighed_entry_by_entry() -> None:
+    weights = [torch.tensor(0.25), torch.tensor(0.75)]
+    first, second = reduce_outputs([(A, B), (B, C)], "sum", weights)
+    assert torch.equal(first, A * 0.25 + B * 0.75)
+    assert torch.equal(second, B * 0.25 + C * 0.75)
+    assert torch.equal(reduce_outputs([(A, None)], "none", weights[:1])[0][0], A * 0.25)
+
+
+@pytest.mark.parametrize("other", [(A,), A, (A, B, C)])
+def test_tuples_that_are_not_alike_are_refused(other: Any) -> None:
+    with pytest.raises(ModelError, match=r"reduction 'sum': found tuple, .*expected tuples of one length"):
+        reduce_outputs([(A, B), other], "sum")

@@ -121,6 +121,23 @@ def test_a_value_is_no_number_yet(use: Callable[[Any], Any]) -> None:
     assert isinstance(caught.value, ModelError) or use not in (int, float, range)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (choice() // choice([0, 1], "y"), r"\(ValueChoice.* // ValueChoice.*\) cannot be computed from \[2, 0\]: .*zero"),
+        (choice(["a", "b"]) - 1, r"cannot be computed from \['a', 1\]: unsupported operand"),
+    ],
+    ids=["zero", "names"],
+)
+def test_what_python_cannot_compute_is_named(value: Value, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        Linear(8, value)
+
+
+def test_the_largest_of_one_value_is_itself() -> None:
+    assert possible(Value.max(choice())) == possible(Value.min(choice())) == set(NUMBERS)
+
+
 @pytest.mark.parametrize("operand", [None, [1], torch.ones(2), nn.ReLU(), 1j])
 def test_other_operands_are_refused(operand: Any) -> None:
     with pytest.raises(ModelError, match=r"\+: found .*expected a value of raynas\.nn, a number or a string"):

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from raynas.errors import ModelError
 from raynas.mutators import RandomMutator
 from raynas.nn import (
+    Cell,
     ChoiceMutable,
     Choices,
     Embedding,
+    InputChoice,
     LayerChoice,
     Linear,
+    Repeat,
     ValueChoice,
     Varying,
     choice_places,
@@ -157,3 +160,48 @@ def test_a_choice_of_another_kind_is_told_what_was_decided() -> None:
             return nn.Upsample(scale_factor=(0.5, 2.0)[choices.indices(self)[0]])
 
     assert freeze(nn.Sequential(Scale(key="s")), {"s": 2.0})[0].scale_factor == 2
+
+
+class LouderChoice(LayerChoice):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1
+
+
+class LouderInput(InputChoice):
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        return super().forward(inputs) + 1
+
+
+class LouderRepeat(Repeat):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1
+
+
+class LouderCell(Cell):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return super().forward(*inputs) + 1
+
+
+@pytest.mark.parametrize(
+    ("module", "becomes"),
+    [
+        (LouderChoice([nn.ReLU()]), "the candidate"),
+        (LouderInput(2, n_chosen=1), "SelectInputs"),
+        (LouderRepeat(nn.ReLU(), depth=(1, 2)), "Repeated"),
+        (LouderCell([lambda node, source: nn.ReLU()], num_nodes=1), "WiredCell"),
+    ],
+    ids=["layer", "input", "repeat", "cell"],
+)
+def test_a_forward_that_would_be_lost_is_refused(module: nn.Module, becomes: str) -> None:
+    net = nn.Sequential(module)
+    with pytest.raises(ModelError, match=f"has a forward of its own, but would be frozen to {becomes}.*to_plain"):
+        freeze(net, generate_search_space(net).unrank(0))
+
+
+def test_a_forward_of_its_own_comes_with_what_becomes_of_it() -> None:
+    class Louder(LouderRepeat):
+        def to_plain(self, choices: Choices) -> nn.Module:
+            return nn.Sequential(*(choices.copy(block) for block in self.blocks[: self.depth.evaluate(choices.decided)]))
+
+    net = nn.Sequential(Louder(nn.ReLU(), depth=(1, 2), key="depth"))
+    assert len(freeze(net, {"depth": 2})[0]) == 2

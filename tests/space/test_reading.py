@@ -122,3 +122,9 @@ def test_masks_are_read_as_a_document() -> None:
     assert read_masks(space, masks)["inputs"] == {"_idx": []}
     with pytest.raises(ArchitectureError, match="'gone' is not in the search space"):
         read_masks(space, masks | {"gone": [1]})
+
+
+@pytest.mark.parametrize("exported", [None, 3, [True, False]])
+def test_an_export_is_a_mapping(exported: Any) -> None:
+    with pytest.raises(ArchitectureError, match="an export is a mapping from key to mask; found"):
+        read_masks(example_spaces()[0], exported)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from raynas.errors import SpaceError
 from raynas.space import Architecture, SearchSpace
 
 
@@ -72,3 +73,31 @@ def test_ten_megabytes_of_json_take_seconds() -> None:
         space = SearchSpace.from_json(text)
         assert space.size == 10_000**40 * 2**10_000
         assert len(space.sample(Random(0))) == 41
+
+
+def test_a_key_whose_candidates_all_make_the_same_keys_active_is_counted_once() -> None:
+    numbers = list(range(1_200))
+    inputs = {"_type": "input_choice", "_value": {"candidates": [""] * 600, "n_chosen": None}, "_when": {"root": numbers}}
+    document = {"root": {"_type": "choice", "_value": numbers}} | {f"inputs{i}": inputs for i in range(1_200)}
+    text = json.dumps(document)
+    with _within(5):
+        assert SearchSpace.from_json(text).size == 1_200 * 2**720_000
+
+
+def test_one_candidate_of_a_million_makes_a_huge_number_of_inputs_active() -> None:
+    inputs = {"_type": "input_choice", "_value": {"candidates": [""] * 1_000_000, "n_chosen": None}, "_when": {"root": [0]}}
+    text = json.dumps({"root": {"_type": "choice", "_value": [0] * 1_000_000}, "inputs": inputs})
+    with _within(5):
+        assert SearchSpace.from_json(text).size == 999_999 + 2**1_000_000
+
+
+def test_numbers_that_take_too_long_to_count_are_refused() -> None:
+    document: dict[str, Any] = {"root": {"_type": "choice", "_value": list(range(1_000))}}
+    for i in range(1_000):
+        when = {"root": [index for index in range(1_000) if index != i]}  # so that no two candidates are alike
+        document[f"inputs{i}"] = {
+            "_type": "input_choice", "_value": {"candidates": [""] * 600, "n_chosen": None}, "_when": when
+        }  # fmt: skip
+    text = json.dumps(document)
+    with _within(5), pytest.raises(SpaceError, match=r"^key 'root': counting what its 1000 candidates make active"):
+        SearchSpace.from_json(text)

@@ -77,6 +77,19 @@ def test_a_factorized_reduction_takes_any_size(size: int, channels: int) -> None
     assert FactorizedReduction(2, channels)(torch.randn(2, 2, size, size)).shape == (2, channels, half, half)
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # onnxscript's use of torch
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_factorized_reduction_is_exported_to_onnx(size: int) -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    reduction, x = FactorizedReduction(2, 4).eval(), torch.randn(1, 2, size, size)
+    exported = torch.onnx.export(reduction, (x,), dynamo=True, verbose=False)
+    assert exported is not None
+    graph = exported.model_proto.graph
+    (output,) = ReferenceEvaluator(exported.model_proto).run(None, {graph.input[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(output), reduction(x).detach(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(("reduces", "expected"), [(False, [1, 1, 1, 1]), (True, [2, 2, 1, 1])])
 def test_only_the_inputs_of_a_reduction_cell_are_read_with_a_stride(reduces: bool, expected: list[int]) -> None:
     factory = strided({"pool": max_pool}, reduces=reduces)["pool"]

@@ -31,6 +31,7 @@ class MultiheadAttention(SlicedLayer, nn.MultiheadAttention):
     """
 
     plain = nn.MultiheadAttention
+    unvarying = frozenset({"bias", "batch_first"})
 
     def __init__(
         self,

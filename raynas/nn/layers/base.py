@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from raynas.errors import ModelError
 from raynas.nn.value import Value, current, evaluate, possible
-from raynas.nn.varying import Choices, Varying
+from raynas.nn.varying import Choices, Varying, check_forward
 
 Tensors = Mapping[str, Tensor]
 Number = int | Value
@@ -25,19 +25,29 @@ class SlicedLayer(Varying):
 
     Attributes:
         plain: the layer of torch that it becomes.
+        unvarying: names of arguments that are no values.
         settings: all arguments by name, values among them.
         arguments: those that are values, so that the walk finds them under ``<layer>.<argument>``.
     """
 
     plain: ClassVar[type[nn.Module]]
+    unvarying: ClassVar[frozenset[str]] = frozenset({"bias"})
     settings: dict[str, Any]
     arguments: nn.ModuleDict
 
     def take(self, **settings: Any) -> None:
-        """Keep the arguments; called by ``__init__`` after that of the layer of torch."""
-        self.settings = settings
+        """Keep the arguments; called by ``__init__`` after that of the layer of torch.
+
+        Raises:
+            ModelError: one is a value and may not be.
+        """
+        self.settings = {name: tuple(setting) if isinstance(setting, list) else setting for name, setting in settings.items()}
         found: dict[str, nn.Module] = {}
-        for name, setting in settings.items():
+        for name, setting in self.settings.items():
+            if name in self.unvarying and isinstance(setting, Value):
+                raise ModelError(
+                    f"{type(self).__name__}: {name} is {setting}, but cannot vary; put both layers into a LayerChoice instead"
+                )
             if isinstance(setting, Value):
                 found[name] = setting
             elif isinstance(setting, tuple) and any(isinstance(entry, Value) for entry in setting):
@@ -63,7 +73,7 @@ class SlicedLayer(Varying):
         return dict((*self.named_parameters(), *self.named_buffers()))
 
     def to_plain(self, choices: Choices) -> nn.Module:
-        _check_forward(type(self))
+        check_forward(type(self), "plain", self.plain.__name__)
         now = {name: evaluate(setting, choices.decided) for name, setting in self.settings.items()}
         with torch.device("meta"):
             plain = self.plain(**now)
@@ -79,18 +89,6 @@ class SlicedLayer(Varying):
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={setting}" for name, setting in self.settings.items())
-
-
-def _check_forward(kind: type[SlicedLayer]) -> None:
-    """Refuse a layer whose ``forward`` is younger than what it becomes, which would compute something else."""
-    for parent in kind.__mro__:
-        if "plain" in vars(parent):
-            return
-        if "forward" in vars(parent):
-            raise ModelError(
-                f"{kind.__name__} has a forward of its own, but would be frozen to {kind.plain.__name__}, which has not; "
-                "name in plain what it becomes, or put the layer into a module of your own and do the rest there"
-            )
 
 
 def largest(layer: str, name: str, setting: Any) -> Any:

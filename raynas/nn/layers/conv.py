@@ -46,6 +46,8 @@ class SlicedConv(SlicedLayer):
     ) -> None:
         name = type(self).__name__
         _check_groups(name, in_channels, out_channels, groups)
+        kernel_size = tuple(kernel_size) if isinstance(kernel_size, list) else kernel_size
+        largest_kernel = largest(name, "kernel_size", kernel_size)
         for size in kernel_size if isinstance(kernel_size, tuple) else (kernel_size,):
             if len({value % 2 for value in possible(size)}) > 1:
                 raise ModelError(
@@ -55,7 +57,7 @@ class SlicedConv(SlicedLayer):
             self,
             largest(name, "in_channels", in_channels),
             largest(name, "out_channels", out_channels),
-            largest(name, "kernel_size", kernel_size),
+            largest_kernel,
             groups=largest(name, "groups", groups),
             bias=bias,
         )

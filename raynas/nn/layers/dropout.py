@@ -29,7 +29,7 @@ class Dropout(SlicedLayer, nn.Dropout):
     plain = nn.Dropout
 
     def __init__(self, p: float | Value = 0.5) -> None:
-        wrong = [value for value in possible(p) if isinstance(value, str) or not 0 <= value <= 1]
+        wrong = [value for value in possible(p) if not isinstance(value, int | float) or not 0 <= value <= 1]
         if wrong:
             raise ModelError(f"Dropout: p can become {wrong[0]!r}; expected a number from 0 to 1")
         nn.Dropout.__init__(self, max(possible(p)))

@@ -21,6 +21,7 @@ class SlicedBatchNorm(SlicedLayer):
     """
 
     plain: ClassVar[type[nn.Module]]
+    unvarying = frozenset({"eps", "momentum", "affine", "track_running_stats"})
     eps: float
     momentum: float | None
     track_running_stats: bool
@@ -96,6 +97,7 @@ class LayerNorm(SlicedLayer, nn.LayerNorm):
     """
 
     plain = nn.LayerNorm
+    unvarying = frozenset({"eps", "elementwise_affine", "bias"})
 
     def __init__(
         self,

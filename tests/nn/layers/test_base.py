@@ -255,3 +255,21 @@ def test_layers_without_values_need_no_mutator_and_are_frozen_to_torchs() -> Non
 def test_a_layer_shows_its_values() -> None:
     shown = repr(Linear(2, ValueChoice([1, 2], key="w") * 2))
     assert "in_features=2, out_features=(ValueChoice([1, 2], key='w') * 2), bias=True" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "name"),
+    [
+        (Linear, (2, 2), "bias"),
+        (Conv2d, (2, 2, 1), "bias"),
+        (BatchNorm2d, (2,), "eps"),
+        (BatchNorm2d, (2,), "momentum"),
+        (BatchNorm2d, (2,), "affine"),
+        (LayerNorm, (2,), "eps"),
+        (LayerNorm, (2,), "bias"),
+        (MultiheadAttention, (4, 2), "batch_first"),
+    ],
+)
+def test_an_argument_that_cannot_vary_takes_no_value(kind: type[nn.Module], sizes: tuple[int, ...], name: str) -> None:
+    with pytest.raises(ModelError, match=rf"{kind.__name__}: {name} is ValueChoice.*, but cannot vary"):
+        kind(*sizes, **{name: ValueChoice([True, False])})

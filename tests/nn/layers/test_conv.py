@@ -9,7 +9,7 @@ from torch import nn
 
 from raynas.errors import ModelError
 from raynas.mutators import RandomMutator
-from raynas.nn import Conv1d, Conv2d, ValueChoice
+from raynas.nn import Conv1d, Conv2d, ValueChoice, freeze
 
 Compare = Callable[..., None]
 KINDS = [(Conv1d, nn.Conv1d, 1), (Conv2d, nn.Conv2d, 2)]
@@ -97,6 +97,13 @@ def width() -> ValueChoice:
     return ValueChoice([4, 8], key="width")
 
 
+def test_lists_are_taken_for_tuples() -> None:
+    kernel, stride = ValueChoice([1, 3], key="kernel"), ValueChoice([1, 2], key="stride")
+    net = nn.Sequential(Conv2d(2, 2, [3, kernel], stride=[stride, 1], padding=[1, kernel // 2]))
+    plain = freeze(net, {"kernel": 1, "stride": 2})[0]
+    assert (plain.kernel_size, plain.stride, plain.padding) == ((3, 1), (2, 1), (1, 0))
+
+
 @pytest.mark.parametrize("groups", [1, "in", 8])
 def test_groups_of_one_channel_or_of_all_are_taken(groups: int | str) -> None:
     value = width()
@@ -123,6 +130,7 @@ def test_groups_of_one_channel_or_of_all_are_taken(groups: int | str) -> None:
         (lambda: Conv2d(ValueChoice([0, 2], key="width"), 3, 1), "in_channels can become 0"),
         (lambda: Conv2d(3, ValueChoice([1.5, 2], key="width"), 1), "out_channels can become 1.5"),
         (lambda: Conv2d(3, 3, ValueChoice([1, -1], key="kernel")), "kernel_size can become -1"),
+        (lambda: Conv2d(3, 3, "3"), "kernel_size can become '3'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_sliced_is_refused_at_construction(make: Callable[[], nn.Module], message: str) -> None:

@@ -34,3 +34,8 @@ def test_the_share_of_zeros_is_the_current_probability() -> None:
 def test_what_is_no_probability_is_refused(wrong: object) -> None:
     with pytest.raises(ModelError, match=r"p can become .*expected a number from 0 to 1"):
         Dropout(ValueChoice([0.5, wrong], key="p"))
+
+
+def test_a_probability_is_a_number() -> None:
+    with pytest.raises(ModelError, match="p can become None"):
+        Dropout(None)  # type: ignore[arg-type]
