@@ -1,16 +1,19 @@
 """The methods by which a supernet's weights are trained, one a file."""
 
 from raynas.oneshot.methods.fairnas import FairnasTrainer
+from raynas.oneshot.methods.sandwich import SandwichTrainer
 from raynas.oneshot.methods.spos import SposTrainer
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
 
 METHODS: dict[str, type[OneShotTrainer]] = {
     "spos": SposTrainer,
     "fairnas": FairnasTrainer,
+    "sandwich": SandwichTrainer,
 }
 
 __all__ = [
     "METHODS",
     "FairnasTrainer",
+    "SandwichTrainer",
     "SposTrainer",
 ]
