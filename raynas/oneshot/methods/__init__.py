@@ -1,5 +1,6 @@
 """The methods by which a supernet's weights are trained, one a file."""
 
+from raynas.oneshot.methods.enas import EnasTrainer
 from raynas.oneshot.methods.fairnas import FairnasTrainer
 from raynas.oneshot.methods.sandwich import SandwichTrainer
 from raynas.oneshot.methods.spos import SposTrainer
@@ -9,10 +10,12 @@ METHODS: dict[str, type[OneShotTrainer]] = {
     "spos": SposTrainer,
     "fairnas": FairnasTrainer,
     "sandwich": SandwichTrainer,
+    "enas": EnasTrainer,
 }
 
 __all__ = [
     "METHODS",
+    "EnasTrainer",
     "FairnasTrainer",
     "SandwichTrainer",
     "SposTrainer",
