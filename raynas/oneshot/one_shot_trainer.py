@@ -124,7 +124,8 @@ class OneShotTrainer(Trainer):
             self.mutator.apply_architecture(architecture)
             for name, value in super().score_valid().items():
                 total[name] = total.get(name, 0.0) + value / len(architectures)
-        self.mutator.apply_on_model({key: decision.tensor for key, decision in held.items()})
+        if held:  # nothing was decided yet where training goes on from the end of an epoch
+            self.mutator.apply_on_model({key: decision.tensor for key, decision in held.items()})
         return total
 
     def compile(self, backend: str) -> None:
