@@ -211,6 +211,11 @@ def to_device(value: Any, device: torch.device) -> Any:
     return _map(value, lambda tensor: tensor.to(device, non_blocking=True))
 
 
+def detached(value: Any) -> Any:
+    """Tensors without their graph, in tuples, lists and dicts too."""
+    return _map(value, lambda tensor: tensor.detach())
+
+
 def _part(value: Any, start: int, end: int) -> Any:
     return _map(value, lambda tensor: tensor[start:end])
 

@@ -20,7 +20,7 @@ from raynas.oneshot.batches import Batch, Batches, open_batches
 from raynas.oneshot.dry_run import dry_run
 from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
-from raynas.oneshot.trainer import Trainer
+from raynas.oneshot.trainer import Loss, Trainer
 from raynas.oneshot.world import World
 from raynas.space import Architecture
 
@@ -76,8 +76,13 @@ class OneShotTrainer(Trainer):
         self.mutator.reset()
         return super().train_step(batch)
 
-    def train_paths(self, batch: Batch, paths: Sequence[Architecture]) -> Tensor:
+    def train_paths(self, batch: Batch, paths: Sequence[Architecture], *, losses: Sequence[Loss] | None = None) -> Tensor:
         """One step in which several paths see the batch one after the other; their gradients are added up.
+
+        Args:
+            batch: this worker's part.
+            paths: at least one.
+            losses: one for each path, instead of the task's.
 
         Returns:
             This worker's mean loss over samples and paths, a scalar.
@@ -87,7 +92,8 @@ class OneShotTrainer(Trainer):
         total: Tensor | None = None
         for number, path in enumerate(paths, 1):
             self.mutator.apply_architecture(path)
-            loss = self.add_gradients(batch, expected=expected if number == len(paths) else None)
+            own = losses[number - 1] if losses is not None else None
+            loss = self.add_gradients(batch, expected=expected if number == len(paths) else None, loss=own)
             total = loss if total is None else total + loss
         self.update()
         assert total is not None
@@ -122,7 +128,8 @@ class OneShotTrainer(Trainer):
             self.mutator.apply_architecture(architecture)
             for name, value in super().score_valid().items():
                 total[name] = total.get(name, 0.0) + value / len(architectures)
-        self.mutator.apply_on_model({key: decision.tensor for key, decision in held.items()})
+        if held:  # nothing was decided yet where training goes on from the end of an epoch
+            self.mutator.apply_on_model({key: decision.tensor for key, decision in held.items()})
         return total
 
     def compile(self, backend: str) -> None:
