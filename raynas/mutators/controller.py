@@ -50,6 +50,14 @@ class ControllerMutator(Mutator):
 
     Attributes:
         num_draws: draws for one architecture, if all keys are active.
+
+    Example:
+        >>> from raynas.nn import LayerChoice
+        >>> mutator = ControllerMutator(nn.Sequential(LayerChoice([nn.Tanh(), nn.ReLU()], key="op")), seed=0)
+        >>> draws = mutator.draw(3)
+        >>> log_prob, entropy = mutator.log_prob_and_entropy(draws)
+        >>> draws.shape, log_prob.shape, list(mutator.architectures(draws)[0])
+        (torch.Size([3, 1]), torch.Size([3]), ['op'])
     """
 
     def __init__(
