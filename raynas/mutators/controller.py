@@ -14,7 +14,7 @@ from raynas.space import INPUT_CHOICE, Architecture, SearchSpace
 INITIAL_RANGE = 0.1
 NEVER = -1e9  # a logit; finite, since 0 * inf is not a number
 Draws = Tensor  # (architectures, draws), int64; -1 where a key is not active
-Choose = Callable[[int, Tensor], Tensor]
+Choose = Callable[[Tensor], Tensor]  # log-probabilities (architectures, results) to results (architectures, 1)
 
 
 class Draw(NamedTuple):
@@ -50,6 +50,14 @@ class ControllerMutator(Mutator):
 
     Attributes:
         num_draws: draws for one architecture, if all keys are active.
+
+    Example:
+        >>> from raynas.nn import LayerChoice
+        >>> mutator = ControllerMutator(nn.Sequential(LayerChoice([nn.Tanh(), nn.ReLU()], key="op")), seed=0)
+        >>> draws = mutator.draw(3)
+        >>> log_prob, entropy = mutator.log_prob_and_entropy(draws)
+        >>> draws.shape, log_prob.shape, list(mutator.architectures(draws)[0])
+        (torch.Size([3, 1]), torch.Size([3]), ['op'])
     """
 
     def __init__(
@@ -73,13 +81,11 @@ class ControllerMutator(Mutator):
 
     def draw(self, num_architectures: int) -> Draws:
         """Draw some architectures, independently of each other."""
-        with torch.no_grad():
-            return self._walk(num_architectures, self._drawn)[0]
+        return self._filled(num_architectures, lambda chances: torch.multinomial(chances.exp(), 1, generator=self._generator))
 
     def likeliest(self) -> Draws:
         """One architecture, at each draw what is likeliest after what was drawn before."""
-        with torch.no_grad():
-            return self._walk(1, lambda number, log_probs: log_probs.argmax(1))[0]
+        return self._filled(1, lambda chances: chances.argmax(1, keepdim=True))
 
     def log_prob_and_entropy(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Of draws, (architectures,) both: the logarithm of their probability, and the entropies on their way.
@@ -88,7 +94,13 @@ class ControllerMutator(Mutator):
         The entropies are those of each draw given those before; their sum's mean over architectures drawn is the entropy of
         the controller.
         """
-        return self._walk(len(draws), lambda number, log_probs: draws[:, number].clamp(min=0))[1:]
+        log_prob, entropy = torch.zeros(2, len(draws), dtype=torch.float64)
+        for number, (chances, active) in enumerate(self._walk(draws)):
+            chance = chances.gather(1, draws[:, number : number + 1].clamp(min=0)).squeeze(1)
+            spread = -(chances.exp() * chances).sum(1)
+            log_prob = log_prob + (chance if active is None else chance * active)
+            entropy = entropy + (spread if active is None else spread * active)
+        return log_prob, entropy
 
     def architectures(self, draws: Draws) -> list[Architecture]:
         """What was drawn."""
@@ -113,26 +125,35 @@ class ControllerMutator(Mutator):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self._generator.set_state(torch.tensor(list(bytes.fromhex(state["generator"])), dtype=torch.uint8))
 
-    def _drawn(self, number: int, log_probs: Tensor) -> Tensor:
-        return torch.multinomial(log_probs.exp(), 1, generator=self._generator).squeeze(1)
-
-    def _walk(self, num_architectures: int, choose: Choose) -> tuple[Draws, Tensor, Tensor]:
-        """Go through all draws; ``choose`` is told the number of one and the log-probabilities of its results."""
+    @torch.no_grad()
+    def _filled(self, num_architectures: int, choose: Choose) -> Draws:
         draws = torch.full((num_architectures, self.num_draws), -1)
-        state = torch.zeros(2, num_architectures, self.cell.hidden_size, dtype=torch.float64)  # hidden, cell
-        last = torch.zeros(num_architectures, dtype=torch.long)  # the embedding of having drawn nothing
-        log_prob, entropy = torch.zeros(2, num_architectures, dtype=torch.float64)
+        for _ in self._walk(draws, choose):
+            pass  # it fills them
+        return draws
+
+    def _walk(self, draws: Draws, choose: Choose | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Go through all draws of some architectures; with ``choose``, fill them on the way.
+
+        Yields, for each, (architectures, results): the log-probabilities; and (architectures,): where its key is active, or
+        ``None`` for everywhere. It runs at every step of training, so what is of no use is left out.
+        """
+        hidden, cell = torch.zeros(2, len(draws), self.cell.hidden_size, dtype=torch.float64)
+        last = torch.zeros(len(draws), dtype=torch.long)  # the embedding of having drawn nothing
         for number, draw in enumerate(self._draws):
-            active = self._is_active(draw.key, draws)
-            after = torch.stack(self.cell(self.embedding(last), state.unbind()))
-            log_probs = self._log_probs(draw, after[0], draws[:, number - draw.part : number])
-            result = choose(number, log_probs)
-            log_prob = log_prob + log_probs.gather(1, result.unsqueeze(1)).squeeze(1) * active
-            entropy = entropy - (log_probs.exp() * log_probs).sum(1) * active
-            draws[:, number] = torch.where(active, result, -1)
-            last = torch.where(active, draw.first + result, last)
-            state = torch.where(active.unsqueeze(1), after, state)
-        return draws, log_prob, entropy
+            active = self._active(draw.key, draws)
+            next_hidden, next_cell = self.cell(self.embedding(last), (hidden, cell))
+            chances = self._log_probs(draw, next_hidden, draws[:, number - draw.part : number])
+            if choose is not None:
+                drawn = choose(chances).squeeze(1)
+                draws[:, number] = drawn if active is None else torch.where(active, drawn, -1)
+            yield chances, active
+            next_last = draws[:, number] + draw.first
+            if active is not None:
+                rows = active.unsqueeze(1)
+                next_hidden, next_cell = torch.where(rows, next_hidden, hidden), torch.where(rows, next_cell, cell)
+                next_last = torch.where(active, next_last, last)
+            hidden, cell, last = next_hidden, next_cell, next_last
 
     def _log_probs(self, draw: Draw, hidden: Tensor, before: Tensor) -> Tensor:
         """(architectures, results) of one draw; ``before`` are the draws of the same key so far."""
@@ -144,10 +165,11 @@ class ControllerMutator(Mutator):
             logits = logits.scatter(1, before.clamp(min=0), NEVER)
         return logits.log_softmax(1)
 
-    def _is_active(self, key: str, draws: Draws) -> Tensor:
-        active = torch.ones(len(draws), dtype=torch.bool)
+    def _active(self, key: str, draws: Draws) -> Tensor | None:
+        active: Tensor | None = None
         for number, indices in self._conditions[key]:
-            active = active & torch.isin(draws[:, number], indices)
+            holds = torch.isin(draws[:, number], indices)
+            active = holds if active is None else active & holds
         return active
 
     def _read_conditions(self, key: str) -> list[tuple[int, Tensor]]:
