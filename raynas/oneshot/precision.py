@@ -34,6 +34,13 @@ class MixedPrecision:
         """The context of a forward pass."""
         return torch.autocast(self._device, self._dtype) if self._dtype is not None else nullcontext()
 
+    def scale(self, loss: Tensor) -> Tensor:
+        """What a gradient is taken of."""
+        if self._scaler is None:
+            return loss
+        scaled: Tensor = self._scaler.scale(loss)
+        return scaled
+
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss``, scaled where that is needed.
 
@@ -41,7 +48,7 @@ class MixedPrecision:
             TrainingError: the graph reaches into an earlier step.
         """
         try:
-            torch.autograd.backward(loss if self._scaler is None else self._scaler.scale(loss))
+            torch.autograd.backward(self.scale(loss))
         except RuntimeError as error:
             if "backward through the graph a second time" not in str(error):
                 raise

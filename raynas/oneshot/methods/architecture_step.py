@@ -112,7 +112,7 @@ class DifferentiableTrainer(OneShotTrainer):
             self.architecture_optimizer.step()
         elif self.options.precision != "fp16":  # there the weights' next steps bring the scale down
             raise TrainingError(
-                f"the architecture's gradient is not finite in epoch {self.epoch}, step {self.step}{self.describe_step()}; "
+                f"the architecture's gradient is not finite in epoch {self.epoch}, step {self.step}{self.describe_step()()}; "
                 "look at the loss of the validation data"
             )
         self.architecture_optimizer.zero_grad()
