@@ -148,11 +148,11 @@ class DifferentiableTrainer(OneShotTrainer):
             mean = self.task.loss(self.model(piece.inputs), piece.targets)
         return mean * piece.share
 
-    def loss_scale(self) -> Tensor | float:
+    def loss_scale(self) -> float:
         """By what a loss is multiplied, so that half precision can hold its gradients."""
         if self.options.precision != "fp16":
             return 1.0
-        return self.precision.scale(torch.ones((), device=self.world.device))
+        return float(self.precision.scale(torch.ones((), device=self.world.device)))
 
     def penalty(self) -> Tensor | None:
         """What is added to the validation loss, with the gradient in the logits; the same on all workers."""

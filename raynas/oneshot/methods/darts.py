@@ -54,8 +54,9 @@ class DartsTrainer(DifferentiableTrainer):
         self.world.sum(step)
         with _moved(trained, step, -rate):
             found = self.gradients(self.valid_batch(), [*leaves, *trained])
-        self.world.sum(found)
         direct, towards = found[: len(leaves)], found[len(leaves) :]
+        for each in (direct, towards):  # one after the other: they may lie on two devices
+            self.world.sum(each)
         later = self._random_state()
         self._restore_random_state(start)  # dropout drops what it dropped when the step was computed
         mixed = self._mixed_product(batch, leaves, trained, towards)

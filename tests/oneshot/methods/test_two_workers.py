@@ -21,7 +21,9 @@ from raynas.nn import InputChoice, LayerChoice
 from raynas.oneshot import OneShotTrainer, Task, TrainHooks, TrainingJob, TrainOptions, World, make_trainer
 
 STEPS, SEED, BATCH_SIZE = 20, 3, 9  # a batch is shared as 5 and 4
-TIME_LIMIT = 100  # seconds, of both workers
+TIME_LIMIT = 180  # seconds, of both workers; 10 on an idle machine, most of them for imports
+
+pytestmark = pytest.mark.timeout(TIME_LIMIT + 20)
 
 
 class Net(nn.Module):
