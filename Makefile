@@ -31,6 +31,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/space.py
 	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/profile.py
+	$(BIN)/python benchmarks/supernet.py --check
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -36,9 +36,7 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--storage", default="runs", show_default=True, help="The folder of run folders."),
         click.option("--name", help="Of the run folder; the file's name and a number if it is left out."),
         click.option("--seed", type=int, help="Of everything."),
-        click.option(
-            "--method", help="How the supernet is trained: spos, darts, enas, ..."
-        ),
+        click.option("--method", help="How the supernet is trained: spos, darts, enas, ..."),
         click.option("--num-workers", type=int, help="Processes that train the supernet; 0: this one."),
         click.option("--supernet-epochs", type=int, help="Passes over the training data."),
         click.option("--searcher", help="One of raynas searchers."),

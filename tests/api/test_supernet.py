@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,3 +83,32 @@ def test_a_run_that_is_there_is_refused(tiny_task: raynas.Task, tmp_path: Path) 
     raynas.train_supernet(tiny_task, epochs=1, storage_path=tmp_path, name="supernet-twice")
     with pytest.raises(RunExistsError):
         raynas.train_supernet(tiny_task, epochs=1, storage_path=tmp_path, name="supernet-twice")
+
+
+def test_a_method_that_learns_an_architecture_gives_it_back(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    trained = raynas.train_supernet(
+        tiny_task, method="darts", method_options={"arch_lr": 0.1}, epochs=2, storage_path=tmp_path, name="supernet-darts"
+    )
+    assert trained.architecture is not None
+    assert raynas.generate_search_space(tiny_task.model()).contains(trained.architecture)
+    plain = raynas.train_supernet(tiny_task, epochs=1, storage_path=tmp_path, name="supernet-spos")
+    assert plain.architecture is None
+    with pytest.raises(OptionError, match="'darts' has no option 'ordre'; it has .*order"):
+        raynas.train_supernet(tiny_task, method="darts", method_options={"ordre": 2}, storage_path=tmp_path, name="typo")
+
+
+def test_options_say_how_and_callbacks_and_versions_come_on_the_way(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    class Stop(raynas.Callback):
+        def on_epoch_end(self, trainer: Any) -> None:
+            assert trainer.figures["accuracy"] >= 0
+            if trainer.epoch == 2:
+                trainer.stop()
+
+    options = raynas.TrainOptions(epochs=9, seed=3, publish_every=3, validate_every=1)
+    trained = raynas.train_supernet(
+        tiny_task, options=options, callbacks=[Stop()], storage_path=tmp_path, name="supernet-hooks"
+    )
+    assert trained.num_steps == 8  # two epochs of four
+    assert trained.version == 3  # after steps 3 and 6, and at the end
+    longer = raynas.train_supernet(tiny_task, options=options, epochs=1, storage_path=tmp_path, name="supernet-over")
+    assert longer.num_steps == 4

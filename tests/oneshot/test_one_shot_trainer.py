@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.errors import TrainingError
-from raynas.mutators import FixedMutator, Mutator
+from raynas.mutators import FixedMutator, Mutator, RandomMutator
 from raynas.nn import freeze
 from raynas.oneshot import Batch, OneShotTrainer, Task, TrainHooks, TrainOptions, World
 
@@ -21,6 +21,13 @@ class Forced(OneShotTrainer):
 
     def make_mutator(self, model: nn.Module, seed: int) -> Mutator:
         return FixedMutator(model, PATH)
+
+
+class Drawn(OneShotTrainer):
+    """Another path at each step."""
+
+    def make_mutator(self, model: nn.Module, seed: int) -> Mutator:
+        return RandomMutator(model, seed=seed)
 
 
 def make_trainer(kind: type[OneShotTrainer], task: Task, **options: Any) -> OneShotTrainer:
@@ -89,3 +96,39 @@ def test_a_nan_loss_names_the_path(make_task: MakeTask) -> None:
 def test_a_method_must_say_which_mutator_it_takes(task: Task) -> None:
     with pytest.raises(TypeError, match="OneShotTrainer does not say which mutator it takes; define make_mutator"):
         make_trainer(OneShotTrainer, task)
+
+
+def test_candidates_are_compiled_one_by_one(task: Task) -> None:
+    """A path that is met for the first time compiles nothing that another one has compiled."""
+    plain, compiled = make_trainer(Drawn, task), make_trainer(Drawn, task, compile="aot_eager")
+    assert [name for name, module in compiled.model.named_modules() if module._compiled_call_impl is not None] == [
+        *(f"op.candidates.{index}" for index in range(3)),
+        *(f"more.candidates.{index}" for index in range(2)),
+    ]
+    for trainer in (plain, compiled):
+        trainer.train()
+    assert plain.model.state_dict().keys() == compiled.model.state_dict().keys()
+    for name, tensor in plain.model.state_dict().items():
+        torch.testing.assert_close(compiled.model.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_validation_scores_the_same_architectures_each_time_and_leaves_the_sequence_alone(task: Task) -> None:
+    trainer, other = make_trainer(Drawn, task), make_trainer(Drawn, task)
+    assert trainer.validate() == trainer.validate()  # before the first step, when nothing is decided yet
+    trainer.mutator.reset()
+    held = trainer.mutator.decisions
+    trainer.validate()
+    other.mutator.reset()
+    assert {key: decision.indices for key, decision in trainer.mutator.decisions.items()} == {
+        key: decision.indices for key, decision in held.items()
+    }
+    assert trainer.mutator.state_dict() == other.mutator.state_dict()
+
+
+def test_batches_of_validation_data_come_in_turn(task: Task) -> None:
+    trainer = make_trainer(Forced, task)  # 21 samples, of which 16 make a batch
+    first = trainer.valid_batch().targets
+    assert torch.equal(first, trainer.valid_batch().targets)
+    trainer.step = 1
+    assert len(trainer.valid_batch().targets) == 16
+    assert not torch.equal(first, trainer.valid_batch().targets)

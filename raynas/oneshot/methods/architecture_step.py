@@ -67,6 +67,7 @@ class DifferentiableTrainer(OneShotTrainer):
         cost_table: ``None`` without the option ``cost``.
     """
 
+    mixes = True
     learns_architecture = True
     Options = DifferentiableOptions
     method_options: Any

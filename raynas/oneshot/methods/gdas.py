@@ -50,6 +50,7 @@ class GdasTrainer(DifferentiableTrainer):
     0.1 over training (section 3.2, algorithm 1).
     """
 
+    mixes = False  # one candidate of each key is computed at a time
     mutator: GumbelMutator
 
     def make_mutator(self, model: nn.Module, seed: int) -> GumbelMutator:
