@@ -93,7 +93,7 @@ def test_a_method_that_learns_an_architecture_gives_it_back(tiny_task: raynas.Ta
     assert raynas.generate_search_space(tiny_task.model()).contains(trained.architecture)
     plain = raynas.train_supernet(tiny_task, epochs=1, storage_path=tmp_path, name="supernet-spos")
     assert plain.architecture is None
-    with pytest.raises(OptionError, match="'darts' has no option 'ordre'; it has .*order"):
+    with pytest.raises(OptionError, match=r"'darts' has no option 'ordre'; it has .*order"):
         raynas.train_supernet(tiny_task, method="darts", method_options={"ordre": 2}, storage_path=tmp_path, name="typo")
 
 
