@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from raynas.api.run_folder import RunFolder
 from raynas.errors import OptionError
 from raynas.nn import generate_search_space
 from raynas.oneshot import (
+    CheckpointStore,
+    CheckpointWriter,
     Log,
     Task,
     Trainer,
@@ -21,10 +24,10 @@ from raynas.oneshot import (
     TrainingJob,
     TrainOptions,
     World,
+    commit_alone,
     make_trainer,
     read_checkpoint,
     tensorboard_log,
-    write_checkpoint,
 )
 
 
@@ -127,18 +130,22 @@ class Publish:
 
 
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:
-    checkpoint = folder.checkpoints / "supernet"
+    store = CheckpointStore(folder.checkpoints / "supernet")
+    generation = store.begin()
+    writer = CheckpointWriter(partial(store.folder_of, generation), commit_alone(store, generation))
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    with tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
+    with writer, tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
 
         def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
             write_events(step, num_steps, figures)
             if on_progress is not None:
                 on_progress(step, num_steps, figures)
 
-        trainer = make_trainer(job, world, TrainHooks(log, lambda trained: write_checkpoint(trained, checkpoint)))
-        if checkpoint.is_dir():
-            read_checkpoint(trainer, checkpoint)
+        trainer = make_trainer(job, world, TrainHooks(log, writer.save))
+        last = store.newest()
+        if last is not None:
+            read_checkpoint(trainer, last)
         trainer.train()
+        writer.save_last(trainer)
         with trainer.weights_to_use():
             return finish(trainer)

@@ -2,6 +2,8 @@
 
 from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
+from raynas.oneshot.checkpoint_store import CheckpointStore
+from raynas.oneshot.checkpoint_writer import CheckpointWriter, commit_alone
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -16,6 +18,8 @@ __all__ = [
     "METHODS",
     "Batch",
     "Callback",
+    "CheckpointStore",
+    "CheckpointWriter",
     "Log",
     "OneShotTrainer",
     "Task",
@@ -24,6 +28,7 @@ __all__ = [
     "Trainer",
     "TrainingJob",
     "World",
+    "commit_alone",
     "is_checkpoint",
     "make_trainer",
     "read_checkpoint",
