@@ -17,6 +17,7 @@ from raynas.nn import generate_search_space
 from raynas.oneshot import (
     CheckpointStore,
     CheckpointWriter,
+    CommitAlone,
     Log,
     Task,
     Trainer,
@@ -24,7 +25,6 @@ from raynas.oneshot import (
     TrainingJob,
     TrainOptions,
     World,
-    commit_alone,
     make_trainer,
     read_checkpoint,
     tensorboard_log,
@@ -56,7 +56,7 @@ def train_supernet(
     task: Task,
     *,
     method: str = "spos",
-    num_workers: int = 0,
+    num_workers: int | tuple[int, int] = 0,
     use_gpu: bool = False,
     epochs: int = 50,
     storage_path: str | Path = "runs",
@@ -64,6 +64,7 @@ def train_supernet(
     registry: str | None = None,
     seed: int = 0,
     resume: bool = False,
+    wait: float = 600.0,
     on_progress: Log | None = None,
 ) -> Supernet:
     """Train a supernet and publish its weights.
@@ -74,7 +75,9 @@ def train_supernet(
     Args:
         task: the model with its data.
         method: how the weights are trained; ``"spos"``.
-        num_workers: processes under Ray Train; 0 trains in this one, without Ray.
+        num_workers: processes under Ray Train; ``(min, max)``: as many as the cluster has room for, now and later; 0 trains in
+            this one, without Ray. ``task.batch_size`` counts the samples of a step over all workers, so that neither it nor the
+            learning rate depends on their number.
         use_gpu: one GPU for each worker.
         epochs: passes over the training data.
         storage_path: the folder of run folders.
@@ -82,14 +85,15 @@ def train_supernet(
         registry: of the weight registry; the run's name if ``None``.
         seed: of weights, data order and paths.
         resume: go on with a run folder that is there, from its last checkpoint.
+        wait: seconds that training waits for room for its workers in the cluster.
         on_progress: called with the steps done, the steps in all, and figures.
 
     Raises:
-        OptionError: an argument is out of its range.
+        OptionError: an argument is out of its range, or a Ray that was started here has no room for the workers.
         ModelError: the model has no mutables, or they are wrong.
         TaskError: the data is too short, or the task cannot be sent to workers.
         RunExistsError: the run folder is there and ``resume`` is not set.
-        TrainingError: training failed, or the loss is not finite.
+        TrainingError: training failed, the loss is not finite, or there was no room for the workers.
         NoRoomError: the object store is too small for the weights.
 
     Example:
@@ -99,8 +103,9 @@ def train_supernet(
         >>> trained.num_steps, trained.version
         (30, 1)
     """
-    if type(num_workers) is not int or num_workers < 0:
-        raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")
+    check_num_workers(num_workers)
+    if not wait > 0:
+        raise OptionError(f"wait is {wait!r}; expected seconds above 0")
     job = TrainingJob(task, TrainOptions(epochs=epochs, seed=seed), method=method)
     generate_search_space(task.model())  # a model that cannot be searched is refused before anything is written
     folder = RunFolder.create(storage_path, name, resume=resume)
@@ -110,12 +115,21 @@ def train_supernet(
 
         connect()
         opened = WeightRegistry(registry or name, folder.weights.resolve())
-        options = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet")
+        options = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet", wait=wait)
         finished, _ = train_on_ray(job, Publish(opened), options, on_progress=on_progress)
     else:
         opened = WeightRegistry(registry or name, folder.weights.resolve())
         finished = _train_here(job, Publish(opened), folder, on_progress)
     return Supernet(opened.name, folder=folder.path, seconds=time.time() - start, **finished)
+
+
+def check_num_workers(num_workers: Any) -> None:
+    """Raises ``OptionError`` if it is neither a number nor (min, max)."""
+    if type(num_workers) is int and num_workers >= 0:
+        return
+    ends = tuple(num_workers) if isinstance(num_workers, tuple | list) else ()
+    if len(ends) != 2 or not all(type(end) is int for end in ends) or not 1 <= ends[0] <= ends[1]:
+        raise OptionError(f"num_workers is {num_workers!r}; expected a number, 0 for the calling process, or (min, max)")
 
 
 class Publish:
@@ -132,7 +146,7 @@ class Publish:
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:
     store = CheckpointStore(folder.checkpoints / "supernet")
     generation = store.begin()
-    writer = CheckpointWriter(partial(store.folder_of, generation), commit_alone(store, generation))
+    writer = CheckpointWriter(partial(store.folder_of, generation), CommitAlone(store, generation))
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     with writer, tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
 

@@ -3,7 +3,7 @@
 from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 from raynas.oneshot.checkpoint_store import CheckpointStore
-from raynas.oneshot.checkpoint_writer import CheckpointWriter, commit_alone
+from raynas.oneshot.checkpoint_writer import CheckpointWriter, CommitAlone, describe_failure
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -20,6 +20,7 @@ __all__ = [
     "Callback",
     "CheckpointStore",
     "CheckpointWriter",
+    "CommitAlone",
     "Log",
     "OneShotTrainer",
     "Task",
@@ -28,7 +29,7 @@ __all__ = [
     "Trainer",
     "TrainingJob",
     "World",
-    "commit_alone",
+    "describe_failure",
     "is_checkpoint",
     "make_trainer",
     "read_checkpoint",

@@ -82,17 +82,21 @@ class CheckpointStore:
             CheckpointError: a later generation has begun.
             OSError: it cannot be written.
         """
+        self.check_turn(generation)
+        folder = self.folder_of(generation, step)
+        write_durably(json.dumps({"step": step, "files": dict(files)}, indent=1).encode(), folder / WHOLE)
+        for entry in sorted(self._whole())[: -self._num_to_keep]:
+            (entry.folder / WHOLE).unlink(missing_ok=True)  # first: what is half removed is not whole
+            shutil.rmtree(entry.folder, ignore_errors=True)
+
+    def check_turn(self, generation: int) -> None:
+        """Raises ``CheckpointError`` if a later generation has begun."""
         latest = self._latest_generation()
         if latest != generation:
             raise CheckpointError(
                 f"a checkpoint of start {generation} is refused, since start {latest} of this training goes on in "
                 f"{self.folder}; end one of the two"
             )
-        folder = self.folder_of(generation, step)
-        write_durably(json.dumps({"step": step, "files": dict(files)}, indent=1).encode(), folder / WHOLE)
-        for entry in sorted(self._whole())[: -self._num_to_keep]:
-            (entry.folder / WHOLE).unlink(missing_ok=True)  # first: what is half removed is not whole
-            shutil.rmtree(entry.folder, ignore_errors=True)
 
     def drop(self, generation: int, step: int) -> None:
         """Remove what there is of a checkpoint that could not be written."""

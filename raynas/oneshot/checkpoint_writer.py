@@ -26,8 +26,7 @@ class CheckpointWriter:
     """Writes this worker's part of checkpoints. Training waits for the snapshot, and for the last checkpoint if that is still
     being written.
 
-    Where one cannot be written, because the disk is full for example, the one before stays, one warning names the cause, and
-    training goes on.
+    Where one cannot be written, because the disk is full for example, training goes on, and the one before stays.
 
     Args:
         folder_of: gives the folder of the checkpoint of a step.
@@ -40,7 +39,6 @@ class CheckpointWriter:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="raynas-checkpoint")
         self._pending: Future[None] | None = None
         self._failure: OSError | None = None
-        self._warned = False
 
     def __enter__(self) -> CheckpointWriter:
         return self
@@ -87,24 +85,32 @@ class CheckpointWriter:
             self._commit(step, files, self._failure)
         except OSError as error:
             self._failure = error
-        if self._failure is not None and not self._warned:
-            self._warned = True
-            logging.getLogger(__name__).warning(
-                "the checkpoint %s cannot be written: %s; training goes on, and the one before stays", folder, self._failure
-            )
 
 
-def commit_alone(store: CheckpointStore, generation: int) -> Commit:
-    """The ``commit`` of a worker that trains alone."""
+class CommitAlone:
+    """The ``commit`` of a worker that trains alone. The first checkpoint that cannot be kept is named in a warning.
 
-    def commit(step: int, files: dict[str, int], failure: OSError | None) -> None:
-        if failure is not None:
-            store.drop(generation, step)
-            return
+    Args:
+        store: of the checkpoints.
+        generation: of this start.
+    """
+
+    def __init__(self, store: CheckpointStore, generation: int) -> None:
+        self._store, self._generation, self._warned = store, generation, False
+
+    def __call__(self, step: int, files: dict[str, int], failure: OSError | None) -> None:
         try:
-            store.commit(generation, step, files)
-        except OSError:
-            store.drop(generation, step)
+            if failure is not None:
+                raise failure
+            self._store.commit(self._generation, step, files)
+        except OSError as error:
+            self._store.drop(self._generation, step)
+            if not self._warned:
+                logging.getLogger(__name__).warning("%s", describe_failure(step, str(error)))
+            self._warned = True
             raise
 
-    return commit
+
+def describe_failure(step: int, cause: str) -> str:
+    """What is said of a checkpoint that could not be written."""
+    return f"the checkpoint of step {step} cannot be written: {cause}; training goes on, and the checkpoint before it stays"

@@ -69,8 +69,11 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tiny_task:
         raynas.train_supernet(dataclasses.replace(tiny_task, model=Clash), storage_path=tmp_path)
     with pytest.raises(OptionError, match="spos"):
         raynas.train_supernet(tiny_task, method="sops", storage_path=tmp_path)
-    with pytest.raises(OptionError, match="num_workers"):
-        raynas.train_supernet(tiny_task, num_workers=-1, storage_path=tmp_path)
+    for num_workers in (-1, True, 1.5, (0, 2), (3, 2), (1, 2, 3), "2"):
+        with pytest.raises(OptionError, match="num_workers"):
+            raynas.train_supernet(tiny_task, num_workers=num_workers, storage_path=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="wait is 0"):
+        raynas.train_supernet(tiny_task, num_workers=1, wait=0, storage_path=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -13,6 +13,7 @@ from raynas.errors import CheckpointError, TrainingError
 from raynas.oneshot import (
     CheckpointStore,
     CheckpointWriter,
+    CommitAlone,
     Task,
     Trainer,
     TrainHooks,
@@ -20,7 +21,6 @@ from raynas.oneshot import (
     TrainOptions,
     World,
     checkpoint_writer,
-    commit_alone,
     make_trainer,
     read_checkpoint,
 )
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> CheckpointStore:
 
 def open_writer(store: CheckpointStore) -> CheckpointWriter:
     generation = store.begin()
-    return CheckpointWriter(partial(store.folder_of, generation), commit_alone(store, generation))
+    return CheckpointWriter(partial(store.folder_of, generation), CommitAlone(store, generation))
 
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from torch import nn
 
 import raynas
-from raynas.errors import TrainingError
+from raynas.errors import OptionError, TrainingError
+from raynas.oneshot import CheckpointStore, TrainOptions
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
 
@@ -31,8 +33,9 @@ def dying_schedule(marker: Path, step: int) -> object:
 
 
 def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(
-    tiny_task: raynas.Task, tmp_path: Path
+    tiny_task: raynas.Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("raynas.api.supernet.TrainOptions", partial(TrainOptions, checkpoint_every=10))
     marker = tmp_path / "killed"
     runs, progress = [], list[tuple[int, int]]()
     for name, step in (("train-disturbed", 46), ("train-whole", -1)):
@@ -49,6 +52,9 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed
         assert trained.bytes_sent > 0
         assert list((trained.folder / "tensorboard" / "supernet").glob("events.*"))
         runs.append(shards(trained.folder))
+        newest = CheckpointStore(trained.folder / "checkpoints" / "supernet").newest()
+        assert newest is not None
+        assert newest.name == ("000002-000000056" if step > 0 else "000001-000000056")  # it was begun again once
     assert marker.exists(), "no worker was killed: the test proves nothing"
     assert runs[0] == runs[1]
     assert progress
@@ -75,3 +81,10 @@ def test_a_model_is_retrained_by_two_workers(tiny_task: raynas.Task) -> None:
     final = raynas.retrain(tiny_task, architecture, num_workers=2, epochs=30)
     assert final.split == "test"
     assert final.metrics["accuracy"] > 0.6
+
+
+def test_workers_for_which_there_is_no_room_are_refused(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="400 workers with 1 CPU each are wanted, the cluster has room for"):
+        raynas.train_supernet(
+            dataclasses.replace(tiny_task, batch_size=400), num_workers=400, storage_path=tmp_path, name="train-many"
+        )
