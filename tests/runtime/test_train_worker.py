@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,8 @@ class Disturbance:
     def __init__(self, folder: Path, plan: list[Blow]) -> None:
         self.folder, self.plan = folder, list(plan)
         self.losses: dict[int, float] = {}
-        self.seconds: list[float] = []
+        self.seconds: list[float] = []  # until training went on
+        self.gone: list[float] = []  # until the process that got the signal was no more
         self._since: tuple[float, int] | None = None
 
     def __call__(self, step: int, total: int, figures: dict[str, float]) -> None:
@@ -62,7 +64,14 @@ class Disturbance:
         if self.plan and step >= self.plan[0][0] and self._since is None:
             _, rank, number = self.plan.pop(0)
             self._since = (time.monotonic(), pid)
-            os.kill(int((self.folder / f"pid-{rank}").read_text()), number)
+            struck = int((self.folder / f"pid-{rank}").read_text())
+            os.kill(struck, number)
+            threading.Thread(target=self._watch, args=(struck, time.monotonic()), daemon=True).start()
+
+    def _watch(self, pid: int, since: float) -> None:
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.05)
+        self.gone.append(time.monotonic() - since)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +98,7 @@ def check(task: raynas.Task, folder: Path, plan: list[Blow], quiet: Callable[...
     common = losses.keys() & disturbance.losses.keys()
     assert len(common) > 3
     assert {step: losses[step] for step in common} == {step: disturbance.losses[step] for step in common}
-    print("seconds from signal to the next progress:", disturbance.seconds)  # noqa: T201
+    print("seconds until the process was gone:", disturbance.gone, "until training went on:", disturbance.seconds)  # noqa: T201
     return disturbance
 
 
@@ -101,8 +110,6 @@ def test_three_kills_in_one_run(tiny_task: raynas.Task, tmp_path: Path, quiet: C
 
 
 @nightly
-def test_a_stopped_worker_is_replaced_within_half_a_minute(
-    tiny_task: raynas.Task, tmp_path: Path, quiet: Callable[..., Any]
-) -> None:
+def test_a_stopped_worker_is_noticed_and_replaced(tiny_task: raynas.Task, tmp_path: Path, quiet: Callable[..., Any]) -> None:
     disturbance = check(tiny_task, tmp_path / "stopped", [(8, 1, signal.SIGSTOP)], quiet)
-    assert disturbance.seconds[0] < 30
+    assert disturbance.gone[0] < 22, "what our settings decide; the rest is how long a worker takes to start"
