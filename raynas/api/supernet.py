@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from raynas.errors import OptionError
 from raynas.nn import generate_search_space
 from raynas.oneshot import (
     Callback,
+    CheckpointStore,
+    CheckpointWriter,
+    CommitAlone,
     Log,
     OneShotTrainer,
     Task,
@@ -27,7 +31,6 @@ from raynas.oneshot import (
     make_trainer,
     read_checkpoint,
     tensorboard_log,
-    write_checkpoint,
 )
 from raynas.space import Architecture
 
@@ -60,7 +63,7 @@ def train_supernet(
     *,
     method: str = "spos",
     method_options: Mapping[str, Any] | None = None,
-    num_workers: int = 0,
+    num_workers: int | tuple[int, int] = 0,
     use_gpu: bool = False,
     epochs: int | None = None,
     storage_path: str | Path = "runs",
@@ -70,6 +73,7 @@ def train_supernet(
     options: TrainOptions | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
+    wait: float = 600.0,
     on_progress: Log | None = None,
 ) -> Supernet:
     """Train a supernet and publish its weights.
@@ -81,7 +85,9 @@ def train_supernet(
         task: the model with its data.
         method: how the weights are trained: ``"spos"``, or another one of ``raynas.oneshot.METHODS``.
         method_options: of the method, ``{"sampling": "per_rank"}`` for example; see its class ``Options``.
-        num_workers: processes under Ray Train; 0 trains in this one, without Ray.
+        num_workers: processes under Ray Train; ``(min, max)``: as many as the cluster has room for, now and later; 0 trains in
+            this one, without Ray. ``task.batch_size`` counts the samples of a step over all workers, so that neither it nor the
+            learning rate depends on their number.
         use_gpu: one GPU for each worker.
         epochs: passes over the training data; those of ``options`` if ``None``.
         storage_path: the folder of run folders.
@@ -91,14 +97,15 @@ def train_supernet(
         options: everything else about training: precision, clipping, checkpoints, and so on.
         callbacks: called on every worker as training goes on.
         resume: go on with a run folder that is there, from its last checkpoint.
+        wait: seconds that training waits for room for its workers in the cluster.
         on_progress: called with the steps done, the steps in all, and figures.
 
     Raises:
-        OptionError: an argument is out of its range.
+        OptionError: an argument is out of its range, or a Ray that was started here has no room for the workers.
         ModelError: the model has no mutables, or they are wrong.
         TaskError: the data is too short, or the task cannot be sent to workers.
         RunExistsError: the run folder is there and ``resume`` is not set.
-        TrainingError: training failed, or the loss is not finite.
+        TrainingError: training failed, the loss is not finite, or there was no room for the workers.
         NoRoomError: the object store is too small for the weights.
 
     Example:
@@ -108,8 +115,9 @@ def train_supernet(
         >>> trained.num_steps, trained.version
         (30, 1)
     """
-    if type(num_workers) is not int or num_workers < 0:
-        raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")
+    check_num_workers(num_workers)
+    if not wait > 0:
+        raise OptionError(f"wait is {wait!r}; expected seconds above 0")
     given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     training = replace(options or TrainOptions(), **given)
     job = TrainingJob(task, training, method=method, method_options=method_options or {}, callbacks=tuple(callbacks))
@@ -123,7 +131,7 @@ def train_supernet(
     publish = Publish(WeightRegistry(registry or name, folder.weights.resolve()))
     job = replace(job, publish=publish.on_the_way)
     if num_workers:
-        where = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet")
+        where = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet", wait=wait)
         finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)
     else:
         finished = _train_here(job, publish, folder, on_progress)
@@ -135,6 +143,15 @@ def train_supernet(
         architecture=Architecture.from_dict(space, learnt) if learnt is not None else None,
         **finished,
     )
+
+
+def check_num_workers(num_workers: Any) -> None:
+    """Raises ``OptionError`` if it is neither a number nor (min, max)."""
+    if type(num_workers) is int and num_workers >= 0:
+        return
+    ends = tuple(num_workers) if isinstance(num_workers, tuple | list) else ()
+    if len(ends) != 2 or not all(type(end) is int for end in ends) or not 1 <= ends[0] <= ends[1]:
+        raise OptionError(f"num_workers is {num_workers!r}; expected a number, 0 for the calling process, or (min, max)")
 
 
 class Publish:
@@ -161,18 +178,22 @@ class Publish:
 
 
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:
-    checkpoint = folder.checkpoints / "supernet"
+    store = CheckpointStore(folder.checkpoints / "supernet")
+    generation = store.begin()
+    writer = CheckpointWriter(partial(store.folder_of, generation), CommitAlone(store, generation))
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    with tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
+    with writer, tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
 
         def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
             write_events(step, num_steps, figures)
             if on_progress is not None:
                 on_progress(step, num_steps, figures)
 
-        trainer = make_trainer(job, world, TrainHooks(log, lambda trained: write_checkpoint(trained, checkpoint)))
-        if checkpoint.is_dir():
-            read_checkpoint(trainer, checkpoint)
+        trainer = make_trainer(job, world, TrainHooks(log, writer.save))
+        last = store.newest()
+        if last is not None:
+            read_checkpoint(trainer, last)
         trainer.train()
+        writer.save_last(trainer)
         with trainer.weights_to_use():
             return finish(trainer)

@@ -2,6 +2,8 @@
 
 from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
+from raynas.oneshot.checkpoint_store import CheckpointStore
+from raynas.oneshot.checkpoint_writer import CheckpointWriter, CommitAlone, describe_failure
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -16,6 +18,9 @@ __all__ = [
     "METHODS",
     "Batch",
     "Callback",
+    "CheckpointStore",
+    "CheckpointWriter",
+    "CommitAlone",
     "Log",
     "OneShotTrainer",
     "Task",
@@ -24,6 +29,7 @@ __all__ = [
     "Trainer",
     "TrainingJob",
     "World",
+    "describe_failure",
     "is_checkpoint",
     "make_trainer",
     "read_checkpoint",

@@ -21,10 +21,35 @@ def write_checkpoint(trainer: Trainer, folder: Path) -> Path:
         ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if trainer.world.rank == 0:
-        _write(trainer.state_dict(), folder / TRAINER)
-    _write(trainer.worker_state_dict(), folder / f"worker-{trainer.world.rank}.pt")
+    for name, state in checkpoint_states(trainer).items():
+        write_state(state, folder / name)
     return folder
+
+
+def checkpoint_states(trainer: Trainer) -> dict[str, Any]:
+    """What this worker's files hold, by their names. The tensors are those that training goes on with."""
+    own = {f"worker-{trainer.world.rank}.pt": trainer.worker_state_dict()}
+    return {TRAINER: trainer.state_dict(), **own} if trainer.world.rank == 0 else own
+
+
+def write_state(state: Any, path: Path) -> int:
+    """Write beside the file, have it on the disk, and rename; gives the size in bytes.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except RuntimeError as error:  # torch's archive cannot be closed either when the file beneath it fails
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+    beside.replace(path)
+    return path.stat().st_size
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -44,12 +69,6 @@ def read_checkpoint(trainer: Trainer, folder: Path) -> None:
     size, rank = state["world_size"], trainer.world.rank
     own = _read(folder / f"worker-{rank % size}.pt")
     trainer.load_worker_state_dict(own, same_world=size == trainer.world.size)
-
-
-def _write(state: dict[str, Any], path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(state, beside)
-    beside.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

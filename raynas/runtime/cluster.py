@@ -21,7 +21,9 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Tune's CSV and JSON files, which dominate at thousands of trials
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the journal is ours
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",  # by default a hung worker is waited for 30 s
+    # Only a process that cannot answer at all is taken for hung: it is asked by another thread than the one that trains, so a
+    # slow step or a long validation does not count. By default it has ten minutes.
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "10",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once, as it ends everything else
     "RAY_AIR_NEW_OUTPUT": "0",  # our own progress says more
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # announced to become the default; silences the warning
@@ -58,6 +60,11 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def is_started_here() -> bool:
+    """Whether this Ray was started by ``connect``: it has one node, and no other one will join."""
+    return ray.get_runtime_context().gcs_address in _STARTED_HERE
+
+
 def num_slots(resources: Mapping[str, float]) -> int:
     """How many trials with these resources (``cpu``, ``gpu`` or custom ones) the cluster holds at once; at least 1.
 
@@ -69,7 +76,7 @@ def num_slots(resources: Mapping[str, float]) -> int:
     if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
         largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in needed}
         text = f"a trial needs {dict(resources)}, but the most that a node has is {largest}"
-        if ray.get_runtime_context().gcs_address in _STARTED_HERE:
+        if is_started_here():
             raise OptionError(f"{text}; take less in resources_per_trial")
         logging.getLogger(__name__).warning("%s; waiting for a node that has it", text)
     there = ray.cluster_resources()

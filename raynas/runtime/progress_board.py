@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -16,6 +17,7 @@ class ProgressBoard:
     def __init__(self) -> None:
         self._latest: tuple[int, int, dict[str, float]] | None = None
         self._failure: Exception | None = None
+        self._notes: list[tuple[int, str]] = []
 
     def put(self, done: int, total: int, figures: dict[str, float]) -> None:
         self._latest = (done, total, figures)
@@ -30,9 +32,18 @@ class ProgressBoard:
     def failure(self) -> Exception | None:
         return self._failure
 
+    def note(self, level: int, text: str) -> None:
+        """Leave a line for the driver's log."""
+        self._notes.append((level, text))
+
+    def take_notes(self) -> list[tuple[int, str]]:
+        """The lines since this was last called."""
+        notes, self._notes = self._notes, []
+        return notes
+
 
 class Watcher:
-    """Calls ``on_progress`` from a thread of its own while a ``with`` block runs.
+    """Calls ``on_progress``, and logs what is noted, from a thread of its own while a ``with`` block runs.
 
     Args:
         board: a handle of a ``ProgressBoard``.
@@ -42,6 +53,7 @@ class Watcher:
 
     def __init__(self, board: Any, on_progress: Log, every: float = 0.3) -> None:
         self._board, self._on_progress, self._every = board, on_progress, every
+        self._seen: tuple[int, int, dict[str, float]] | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="raynas-progress", daemon=True)
 
@@ -54,12 +66,17 @@ class Watcher:
         self._thread.join(timeout=5)
 
     def _watch(self) -> None:
-        seen = None
         while not self._stopped.wait(self._every):
-            try:
-                latest = ray.get(self._board.get.remote(), timeout=5)
-            except (ray.exceptions.RayError, ConnectionError, SystemError):
-                continue  # progress is a courtesy: whatever ails the cluster shows where the work is
-            if latest is not None and latest != seen:
-                seen = latest
-                self._on_progress(*latest)
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            latest, notes = ray.get([self._board.get.remote(), self._board.take_notes.remote()], timeout=5)
+        except (ray.exceptions.RayError, ConnectionError, SystemError):
+            return  # progress is a courtesy: whatever ails the cluster shows where the work is
+        for level, text in notes:
+            logging.getLogger(__name__).log(level, "%s", text)
+        if latest is not None and latest != self._seen:
+            self._seen = latest
+            self._on_progress(*latest)

@@ -1,41 +1,33 @@
-"""Training under Ray Train: workers that each run the same trainer, checkpoints, and a new start after a failure."""
+"""Training under Ray Train, seen from the driver: workers that each run the same trainer, and a new start after a failure."""
 
 from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-import ray.cloudpickle
 import ray.train
 import ray.train.torch
-import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import RaynasError, TrainingError
-from raynas.oneshot import (
-    Log,
-    Trainer,
-    TrainHooks,
-    TrainingJob,
-    World,
-    make_trainer,
-    read_checkpoint,
-    tensorboard_log,
-    write_checkpoint,
-)
+from raynas.oneshot import CheckpointStore, Log, TrainingJob
 from raynas.runtime.cluster import connect, ship
-from raynas.runtime.progress_board import ProgressBoard, Watcher
+from raynas.runtime.progress_board import Watcher
+from raynas.runtime.train_board import TrainBoard
+from raynas.runtime.train_worker import Finish, train_worker
+from raynas.runtime.worker_resources import Workers, wait_for_workers
 
-Finish = Callable[[Trainer], dict[str, Any]]
+START_SECONDS = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+START_ATTEMPTS = 4
+SHUTDOWN_SECONDS = "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S"
 
 
 @dataclass(frozen=True)
@@ -43,24 +35,49 @@ class TrainDriverOptions:
     """Where training runs.
 
     Attributes:
-        num_workers: how many processes train together.
+        num_workers: how many processes train together; ``(min, max)``: as many as the cluster has room for. Batch size and
+            learning rate are those of the task whatever their number: ``Task.batch_size`` counts the samples of a step over all
+            workers, so fewer workers take larger shares.
         use_gpu: one GPU each.
         folder: the run folder.
         name: of this training in it.
         max_failures: how often a failure of a worker is answered with a new start from the last checkpoint.
+        wait: seconds that training waits for room for its workers.
     """
 
-    num_workers: int
+    num_workers: int | tuple[int, int]
     use_gpu: bool
     folder: Path
     name: str
     max_failures: int = 3
+    wait: float = 600.0
+
+    @property
+    def workers(self) -> Workers:
+        """How many, and what each needs."""
+        return Workers.of(self.num_workers, use_gpu=self.use_gpu)
+
+
+class HangingTorchConfig(ray.train.torch.TorchConfig):
+    """Train's own, but that a process group with a hung worker in it is given up after two seconds, not thirty.
+
+    Train reads that from the environment of its controller, to which it hands on only variables that it knows.
+    """
+
+    @property
+    def backend_cls(self) -> type:
+        class Backend(super().backend_cls):  # type: ignore[misc]
+            def on_start(self, *arguments: Any, **named: Any) -> None:
+                os.environ.setdefault(SHUTDOWN_SECONDS, "2")  # the controller's environment
+                super().on_start(*arguments, **named)
+
+        return Backend
 
 
 def train_on_ray(
     job: TrainingJob, finish: Finish, options: TrainDriverOptions, *, on_progress: Log | None = None
 ) -> tuple[dict[str, Any], Path]:
-    """Train under Ray Train.
+    """Train under Ray Train, from the newest whole checkpoint in the run folder if there is one.
 
     Args:
         job: what to train.
@@ -74,96 +91,79 @@ def train_on_ray(
 
     Raises:
         TaskError: the job cannot be pickled.
-        TrainingError: training failed more often than it may; or an error of raynas from a worker.
+        OptionError: this Ray was started here, and its one node has no room for the workers.
+        TrainingError: training failed more often than it may, or found no room; or an error of raynas from a worker.
     """
     payload = ship((job, finish), "")
     connect()
-    board: Any = ray.remote(num_cpus=0)(ProgressBoard).remote()
+    wait_for_workers(options.workers, options.wait)
     folder = options.folder.resolve()  # workers have another working directory
-    ray_folder = folder / ".ray"
-    ray_folder.mkdir(parents=True, exist_ok=True)
-    trainer = ray.train.torch.TorchTrainer(
-        _train_worker,
-        train_loop_config={"payload": payload, "board": board, "events": str(folder / "tensorboard" / options.name)},
-        scaling_config=ScalingConfig(num_workers=options.num_workers, use_gpu=options.use_gpu),
-        run_config=RunConfig(
-            name=options.name,
-            storage_path=str(ray_folder),
-            failure_config=FailureConfig(max_failures=options.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-    )
+    store = CheckpointStore(folder / "checkpoints" / options.name)
+    here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    board: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(TrainBoard).remote(store)
+    config = {"payload": payload, "board": board, "store": store, "events": str(folder / "tensorboard" / options.name)}
     with Watcher(board, on_progress or _ignore):
-        try:
-            with _own_interrupt():
-                result = trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            raise TrainingError(f"workers failed more than {options.max_failures} times: {_last_line(error)}") from error
+        _fit(config, options, folder / ".ray")
     failure: RaynasError | None = ray.get(board.failure.remote())
     if failure is not None:
         raise failure
-    assert result.metrics is not None
-    assert result.checkpoint is not None
-    return result.metrics["finished"], Path(result.checkpoint.path)
+    finished, checkpoint = ray.get(board.finished.remote())
+    assert finished is not None
+    assert checkpoint is not None
+    return finished, Path(checkpoint)
 
 
-def _train_worker(config: dict[str, Any]) -> None:
-    """What Train runs on each worker.
-
-    Train answers every error with a new start, but an error of the task would come again each time. So it is left on the
-    board as well, and workers that find one there when they start have nothing to do.
-    """
-    board = config["board"]
-    if ray.get(board.failure.remote()) is not None:
-        return
+def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path) -> None:
+    workers = options.workers
+    ray_folder.mkdir(parents=True, exist_ok=True)
+    trainer = ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config=config,
+        torch_config=HangingTorchConfig(),
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are of its old configuration
+            num_workers=(workers.minimum, workers.maximum) if workers.is_elastic else workers.maximum,  # type: ignore[arg-type]
+            use_gpu=options.use_gpu,
+            resources_per_worker=dict(workers.resources),
+            elastic_resize_monitor_interval_s=5,
+        ),
+        run_config=RunConfig(
+            name=_free_name(ray_folder, options.name),
+            storage_path=str(ray_folder),
+            failure_config=FailureConfig(  # type: ignore[call-arg]
+                max_failures=options.max_failures, controller_failure_limit=-1 if workers.is_elastic else START_ATTEMPTS - 1
+            ),
+        ),
+    )
+    # Fewer workers are tried when the wanted number could not be started; a node that has just died still counts for a while.
+    seconds = 5 if workers.is_elastic else options.wait / START_ATTEMPTS
     try:
-        _train(config)
-    except Exception as error:
-        if not _is_lost_peer(error):
-            failure = error if isinstance(error, RaynasError) else TrainingError(f"{type(error).__name__}: {error}")
-            failure.add_note(traceback.format_exc())
-            ray.get(board.fail.remote(failure))
-        raise
-
-
-def _train(config: dict[str, Any]) -> None:
-    job, finish = ray.cloudpickle.loads(config["payload"])
-    context = ray.train.get_context()
-    world = World(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    with _log(config, world) as log:
-        trainer = make_trainer(job, world, TrainHooks(log, _report))
-        last = ray.train.get_checkpoint()
-        if last is not None:
-            with last.as_directory() as folder:
-                read_checkpoint(trainer, Path(folder))
-        trainer.train()
-    with trainer.weights_to_use():
-        finished = finish(trainer) if world.rank == 0 else {}
-    _report(trainer, finished)
-
-
-def _report(trainer: Trainer, finished: dict[str, Any] | None = None) -> Path:
-    with tempfile.TemporaryDirectory() as folder:
-        write_checkpoint(trainer, Path(folder))
-        ray.train.report({"finished": finished or {}}, checkpoint=Checkpoint.from_directory(folder))
-        return Path(folder)
+        with _own_interrupt(), _setting(START_SECONDS, f"{seconds:g}"):
+            trainer.fit()
+    except ray.train.ControllerError as error:
+        raise TrainingError(f"{workers} could not be started again within {options.wait:g} s: {_last_line(error)}") from error
+    except ray.train.TrainingFailedError as error:
+        raise TrainingError(f"workers failed more than {options.max_failures} times: {_last_line(error)}") from error
 
 
 @contextmanager
-def _log(config: dict[str, Any], world: World) -> Iterator[Log | None]:
-    """Rank 0 writes events and tells the driver."""
-    if world.rank:
-        yield None
+def _setting(name: str, value: str) -> Iterator[None]:
+    """An environment variable for this training alone, unless the user has set it."""
+    if name in os.environ:
+        yield
         return
-    board = config["board"]
-    with tensorboard_log(Path(config["events"])) as write_events:
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
-        def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
-            write_events(step, num_steps, figures)
-            board.put.remote(step, num_steps, figures)
 
-        yield log
+def _free_name(ray_folder: Path, name: str) -> str:
+    """A name that Train has no files of: it would go on with what it finds, by itself."""
+    number = 1
+    while (ray_folder / f"{name}-{number:03d}").exists():
+        number += 1
+    return f"{name}-{number:03d}"
 
 
 def _ignore(step: int, num_steps: int, figures: dict[str, float]) -> None:
@@ -183,14 +183,6 @@ def _own_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt from None
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _is_lost_peer(error: Exception) -> bool:
-    """Whether a collective failed because another worker has gone."""
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("gloo", "nccl", "connection closed", "connection reset", "peer")
-    )
 
 
 def _last_line(error: Exception) -> str:

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 import raynas
 from raynas.errors import ModelError, OptionError, RunExistsError, TaskError, TrainingError
 from raynas.nn import LayerChoice
-from raynas.oneshot.checkpoint import TRAINER
+from raynas.oneshot import CheckpointStore, TrainOptions
 
 
 def test_equal_seeds_give_equal_weights_and_events_are_written(tiny_task: raynas.Task, tmp_path: Path) -> None:
@@ -22,18 +23,24 @@ def test_equal_seeds_give_equal_weights_and_events_are_written(tiny_task: raynas
     assert digests[0] == digests[1]
 
 
-def test_it_goes_on_from_its_last_checkpoint_exactly(tiny_task: raynas.Task, tmp_path: Path) -> None:
+def test_it_goes_on_from_its_last_checkpoint_exactly(
+    tiny_task: raynas.Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = partial(TrainOptions, checkpoint_every=10, log_every=4)
+    monkeypatch.setattr("raynas.api.supernet.TrainOptions", often)
     whole = raynas.train_supernet(tiny_task, epochs=12, storage_path=tmp_path, name="supernet-whole")
     seen: list[int] = []
 
     def interrupt(step: int, *_: object) -> None:
         seen.append(step)
-        if step >= 44:  # epoch 11; the checkpoint is of epoch 10
+        if step >= 44:  # in epoch 11
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         raynas.train_supernet(tiny_task, epochs=12, storage_path=tmp_path, name="supernet-cut", on_progress=interrupt)
-    assert (tmp_path / "supernet-cut" / "checkpoints" / "supernet" / TRAINER).is_file()
+    newest = CheckpointStore(tmp_path / "supernet-cut" / "checkpoints" / "supernet").newest()
+    assert newest is not None
+    assert newest.name == "000001-000000040"
     seen.clear()
     resumed = raynas.train_supernet(
         tiny_task,
@@ -43,7 +50,7 @@ def test_it_goes_on_from_its_last_checkpoint_exactly(tiny_task: raynas.Task, tmp
         resume=True,
         on_progress=lambda step, *_: seen.append(step),
     )
-    assert min(seen) > 40
+    assert min(seen) == 44
     files = [sorted(path.name for path in (run.folder / "weights" / "shards").iterdir()) for run in (whole, resumed)]
     assert files[0] == files[1]
 
@@ -63,8 +70,11 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tiny_task:
         raynas.train_supernet(dataclasses.replace(tiny_task, model=Clash), storage_path=tmp_path)
     with pytest.raises(OptionError, match="spos"):
         raynas.train_supernet(tiny_task, method="sops", storage_path=tmp_path)
-    with pytest.raises(OptionError, match="num_workers"):
-        raynas.train_supernet(tiny_task, num_workers=-1, storage_path=tmp_path)
+    for num_workers in (-1, True, 1.5, (0, 2), (3, 2), (1, 2, 3), "2"):
+        with pytest.raises(OptionError, match="num_workers"):
+            raynas.train_supernet(tiny_task, num_workers=num_workers, storage_path=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="wait is 0"):
+        raynas.train_supernet(tiny_task, num_workers=1, wait=0, storage_path=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,89 @@
+"""A training that can be disturbed: what its tests share. Run as a program, this file is a driver that can be killed."""
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import raynas
+from raynas.oneshot import Trainer, TrainingJob, TrainOptions
+from raynas.runtime.train_driver import TrainDriverOptions, train_on_ray
+from tests.conftest import TinyNet, accuracy, make_data
+
+EPOCHS, STEPS = 12, 48
+
+
+def options_for(folder: Path, num_workers: int | tuple[int, int] = 2, **changed: Any) -> TrainDriverOptions:
+    return TrainDriverOptions(num_workers, False, folder, "supernet", **changed)
+
+
+def disturbed_loss(folder: Path, seconds: float, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The loss. Leaves this worker's process id and the number of workers where a test finds them, and takes its time."""
+    (folder / f"pid-{os.environ['RANK']}").write_text(str(os.getpid()))
+    (folder / "num_workers").write_text(os.environ["WORLD_SIZE"])
+    time.sleep(2 if (folder / "slow").exists() else seconds)
+    return nn.functional.cross_entropy(output, target)
+
+
+def train(
+    task: raynas.Task,
+    folder: Path,
+    *,
+    on_progress: Callable[..., None] | None = None,
+    seconds: float = 0.0,
+    checkpoint_every: int = 5,
+    **changed: Any,
+) -> dict[str, Any]:
+    """Train, slowly if wanted; gives all weights and running statistics, as text that has every bit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    loss = functools.partial(disturbed_loss, folder, seconds)
+    options = TrainOptions(epochs=EPOCHS, seed=3, log_every=1, checkpoint_every=checkpoint_every)
+    job = TrainingJob(raynas.Task(**{**vars(task), "loss": loss}), options, method="spos")
+    finished, _ = train_on_ray(job, Figures(), options_for(folder, **changed), on_progress=on_progress)
+    return finished
+
+
+class Figures:
+    """What training comes to."""
+
+    def __call__(self, trainer: Trainer) -> dict[str, Any]:
+        tensors = trainer.model.state_dict()
+        return {name: json.dumps(tensor.double().tolist()) for name, tensor in tensors.items()}
+
+
+def make_task() -> raynas.Task:
+    """The task of the fixture ``tiny_task``."""
+    return raynas.Task(
+        model=TinyNet,
+        loss=nn.functional.cross_entropy,
+        metrics={"accuracy": accuracy},
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
+        train_data=make_data(128, 0),
+        valid_data=make_data(64, 1),
+        batch_size=32,
+    )
+
+
+def report(folder: Path, step: int, _: int, figures: dict[str, float]) -> None:
+    """Leave how far training is."""
+    with (folder / "progress").open("a") as file:
+        file.write(json.dumps([step, figures["loss"], figures["learning_rate"]]) + "\n")
+
+
+def read_progress(folder: Path) -> list[list[float]]:
+    """Step, loss and learning rate, as they came."""
+    path = folder / "progress"
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("]")] if path.exists() else []
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    result = train(make_task(), place, on_progress=functools.partial(report, place), seconds=float(sys.argv[2]))
+    (place / "result.json").write_text(json.dumps(result))
