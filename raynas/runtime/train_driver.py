@@ -102,9 +102,13 @@ def train_on_ray(
     here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     board: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(TrainBoard).remote(store)
     config = {"payload": payload, "board": board, "store": store, "events": str(folder / "tensorboard" / options.name)}
+    given_up: TrainingError | None = None
     with Watcher(board, on_progress or _ignore):
-        _fit(config, options, folder / ".ray")
-    failure: RaynasError | None = ray.get(board.failure.remote())
+        try:
+            _fit(config, options, folder / ".ray")
+        except TrainingError as error:
+            given_up = error
+    failure: RaynasError | None = ray.get(board.failure.remote()) or given_up  # what a worker left says more
     if failure is not None:
         raise failure
     finished, checkpoint = ray.get(board.finished.remote())

@@ -17,7 +17,7 @@ from raynas.errors import OptionError, TrainingError
 from raynas.oneshot import CheckpointStore, TrainOptions
 from tests.runtime.train_program import STEPS, read_progress
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
 
 
 def shards(run: Path) -> list[str]:
