@@ -12,8 +12,8 @@ demo: $(VENV)/.demo
 	$(BIN)/raynas run examples/digits.py
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest -n 2 -m "not ray and not demo and not nightly"
-	$(BIN)/python -m pytest -m "(ray or demo) and not nightly"
+	$(BIN)/python -m pytest -n 2 -m "not ray and not demo and not alone and not nightly"
+	$(BIN)/python -m pytest -m "(ray or demo or alone) and not nightly"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
