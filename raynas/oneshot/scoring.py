@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -52,14 +53,14 @@ def score(
 
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, data: MapDataset, *, device: torch.device, num_samples: int, batch_size: int = 256) -> None:
+def recalibrate(model: nn.Module, data: Any, *, device: torch.device, num_samples: int, batch_size: int = 256) -> None:
     """Compute the running statistics of batch norm anew, from training data, in place.
 
     A supernet's own statistics are a mixture over all paths and fit none of them (Guo et al., ECCV 2020, section 3.4).
 
     Args:
         model: on ``device``; its buffers must be its own.
-        data: map-style training data.
+        data: training data; of what can only be iterated the first samples are read.
         device: where to compute.
         num_samples: how many of the first samples are used.
         batch_size: samples at once, at most; the statistics are the means over the batches.
@@ -73,6 +74,8 @@ def recalibrate(model: nn.Module, data: MapDataset, *, device: torch.device, num
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
         norm.train()
+    if not hasattr(data, "__getitem__"):
+        data = list(itertools.islice(data, num_samples))
     length = min(num_samples, len(data))
     even = math.ceil(length / math.ceil(length / batch_size))  # batches of one size count alike, and none is a single sample
     for inputs, _, _ in batches_in_order(data, even, device=device, limit=length):

@@ -34,8 +34,9 @@ class Task:
         model: makes the model, mutables included; usually its class.
         loss: ``loss(output, target)`` gives the mean loss of a batch, a scalar.
         optimizer: ``optimizer(parameters)`` makes the optimizer.
-        train_data: map-style data of ``(input, target)`` pairs, or a function that loads it.
-        valid_data: the same, for choosing between architectures.
+        train_data: map-style data of ``(input, target)`` pairs, or a function that loads it; or data that can only be iterated,
+            anew each time, whose ``steps_per_epoch`` has to be told in ``TrainOptions``.
+        valid_data: map-style, for choosing between architectures.
         test_data: the same, looked at once, at the end; may be left out.
         metrics: name to ``metric(output, target)``, which gives the mean over a batch; ``"loss"`` is always there.
         batch_size: samples of one training step, of all workers together.
@@ -63,7 +64,7 @@ class Task:
     model: Callable[[], nn.Module]
     loss: Callable[[Any, Any], Tensor]
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
-    train_data: Data
+    train_data: Data | Iterable[Any]
     valid_data: Data
     test_data: Data | None = None
     metrics: Mapping[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
@@ -76,7 +77,8 @@ class Task:
                 raise TaskError(f"Task {name} is {getattr(self, name)!r}; expected a function or a class")
         for split in SPLITS:
             found = getattr(self, f"{split}_data")
-            if not (callable(found) or isinstance(found, Sized) or (found is None and split == "test")):
+            streams = split == "train" and isinstance(found, Iterable)
+            if not (callable(found) or isinstance(found, Sized) or streams or (found is None and split == "test")):
                 raise TaskError(f"Task {split}_data is {found!r}; expected data with a length, or a function that loads it")
         if type(self.batch_size) is not int or self.batch_size < 1:
             raise TaskError(f"Task batch_size is {self.batch_size!r}; expected an integer of at least 1")
@@ -92,7 +94,7 @@ class Task:
         found = getattr(self, f"{split}_data")
         loads = callable(found) and (isinstance(found, type) or not hasattr(found, "__getitem__"))
         loaded: Any = found() if loads else found
-        if loaded is None or not len(loaded):
+        if loaded is None or (hasattr(loaded, "__len__") and not len(loaded)):
             raise TaskError(f"Task {split}_data is {'missing' if loaded is None else 'empty'}; give it some samples")
         return loaded  # type: ignore[no-any-return]
 

@@ -1,6 +1,6 @@
 """Scores as means over samples, and exact batch-norm statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -90,3 +90,20 @@ def test_a_model_without_norms_is_not_run() -> None:
             raise AssertionError("there is nothing to compute")
 
     recalibrate(Failing(), TensorDataset(torch.ones(4, 4)), device=CPU, num_samples=4)
+
+
+def test_of_data_that_can_only_be_iterated_the_first_samples_are_read() -> None:
+    class Stream:
+        num_read = 0
+
+        def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+            for number in range(1_000):
+                self.num_read += 1
+                yield torch.tensor([float(number)]), 0
+
+    stream, one, other = Stream(), nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    recalibrate(one, stream, device=CPU, num_samples=20)
+    recalibrate(other, TensorDataset(torch.arange(20.0).view(-1, 1), torch.zeros(20)), device=CPU, num_samples=20)
+    assert torch.equal(one.running_mean, other.running_mean)
+    assert torch.equal(one.running_var, other.running_var)
+    assert stream.num_read == 20

@@ -1,7 +1,8 @@
 """The training loop against one written by hand, and when it tells whom what."""
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.errors import CheckpointError, TrainingError
+from raynas.errors import CheckpointError, TaskError, TrainingError
 from raynas.oneshot import Callback, Task, Trainer, TrainHooks, TrainOptions, World, score
 from raynas.oneshot.batches import MapBatches
 
@@ -285,3 +286,34 @@ def test_a_checkpoint_of_another_model_is_refused(task: Task) -> None:
     small = nn.Sequential(nn.Linear(4, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 3))
     with pytest.raises(CheckpointError, match=r"tensors '0\.bias' was \[\[8\], 'torch\.float32'\], is \[\[9\]"):
         make_trainer(task, model=small).load_state_dict(make_trainer(task).state_dict())
+
+
+class Endless:
+    """Data that can only be iterated."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        generator = torch.Generator().manual_seed(0)
+        for number in range(1_000):
+            yield torch.randn(4, generator=generator), number % 3
+
+
+def test_data_that_can_only_be_iterated_goes_on_in_mid_stream(make_task: MakeTask) -> None:
+    task = make_task(train_data=Endless)  # a class is called to load it
+    with pytest.raises(TaskError, match="is a Endless, whose length is not known; give steps_per_epoch"):
+        make_trainer(task)
+    whole = make_trainer(task, steps_per_epoch=5)
+    kept: list[Any] = []
+
+    class Keep(Callback):
+        def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:
+            if trainer.steps_done == 7:
+                kept.append(copy.deepcopy((trainer.state_dict(), trainer.worker_state_dict())))
+
+    whole.hooks = TrainHooks(callbacks=(Keep(),))
+    whole.train()
+    again = make_trainer(task, steps_per_epoch=5)
+    again.load_state_dict(kept[0][0])
+    again.load_worker_state_dict(kept[0][1])
+    again.train()
+    assert same_state(again.model, whole.model)
+    assert whole.num_steps == 10
