@@ -1,5 +1,4 @@
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 import raynas
 from raynas.errors import ModelError, OptionError, RunExistsError, TaskError, TrainingError
 from raynas.nn import LayerChoice
-from raynas.oneshot import CheckpointStore, TrainOptions
+from raynas.oneshot import CheckpointStore
 
 
 def test_equal_seeds_give_equal_weights_and_events_are_written(tiny_task: raynas.Task, tmp_path: Path) -> None:
@@ -23,12 +22,9 @@ def test_equal_seeds_give_equal_weights_and_events_are_written(tiny_task: raynas
     assert digests[0] == digests[1]
 
 
-def test_it_goes_on_from_its_last_checkpoint_exactly(
-    tiny_task: raynas.Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    often = partial(TrainOptions, checkpoint_every=10, log_every=4)
-    monkeypatch.setattr("raynas.api.supernet.TrainOptions", often)
-    whole = raynas.train_supernet(tiny_task, epochs=12, storage_path=tmp_path, name="supernet-whole")
+def test_it_goes_on_from_its_last_checkpoint_exactly(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    often = raynas.TrainOptions(epochs=12, checkpoint_every=10, log_every=4)
+    whole = raynas.train_supernet(tiny_task, options=often, storage_path=tmp_path, name="supernet-whole")
     seen: list[int] = []
 
     def interrupt(step: int, *_: object) -> None:
@@ -37,14 +33,14 @@ def test_it_goes_on_from_its_last_checkpoint_exactly(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        raynas.train_supernet(tiny_task, epochs=12, storage_path=tmp_path, name="supernet-cut", on_progress=interrupt)
+        raynas.train_supernet(tiny_task, options=often, storage_path=tmp_path, name="supernet-cut", on_progress=interrupt)
     newest = CheckpointStore(tmp_path / "supernet-cut" / "checkpoints" / "supernet").newest()
     assert newest is not None
     assert newest.name == "000001-000000040"
     seen.clear()
     resumed = raynas.train_supernet(
         tiny_task,
-        epochs=12,
+        options=often,
         storage_path=tmp_path,
         name="supernet-cut",
         resume=True,

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from torch import nn
 
 import raynas
 from raynas.errors import OptionError, TrainingError
-from raynas.oneshot import CheckpointStore, TrainOptions
+from raynas.oneshot import CheckpointStore
 from tests.runtime.train_program import STEPS, read_progress
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
@@ -38,9 +37,8 @@ def dying_schedule(marker: Path, step: int) -> object:
 
 
 def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(
-    tiny_task: raynas.Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_task: raynas.Task, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("raynas.api.supernet.TrainOptions", partial(TrainOptions, checkpoint_every=10))
     marker = tmp_path / "killed"
     runs, progress = [], list[tuple[int, int]]()
     for name, step in (("train-disturbed", 46), ("train-whole", -1)):
@@ -48,7 +46,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed
         trained = raynas.train_supernet(
             task,
             num_workers=2,
-            epochs=14,
+            options=raynas.TrainOptions(epochs=14, checkpoint_every=10),
             storage_path=tmp_path,
             name=name,
             on_progress=lambda done, total, _: progress.append((done, total)),
