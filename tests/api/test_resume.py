@@ -93,8 +93,8 @@ def _check(storage: Path, undisturbed: list[str], before: list[tuple[list[int], 
 def test_killed_at_ten_moments_in_process(tmp_path: Path, undisturbed: list[str]) -> None:
     rng, before = random.Random(5), []
     for life in range(10):
-        driver = Driver("local", tmp_path, 0.005)
-        before.append(driver.kill_after(5 * life + 1, rng.random() * 0.02))
+        driver = Driver("local", tmp_path, 0.05)  # the kill may come a second late where the machine is busy
+        before.append(driver.kill_after(4 * life + 1, rng.random() * 0.1))
     assert 10 <= len(before[-1][0]) < NUM_TRIALS
     assert write_report(tmp_path / "search").is_file()
     killed.search("local", str(tmp_path), "0", "1")
@@ -107,7 +107,7 @@ def test_killed_twice_through_tune(tmp_path: Path, undisturbed: list[str]) -> No
     rng, before = random.Random(6), []
     cpus = ray.cluster_resources()["CPU"]  # where room is left, Tune starts workers that quick trials never need
     for life in range(2):
-        driver = Driver("tune", tmp_path, 0.01, cpus)
+        driver = Driver("tune", tmp_path, 0.03, cpus)
         before.append(driver.kill_after(15 * life + 5, rng.random() * 0.2))
     assert len(before[-1][0]) < NUM_TRIALS
     killed.search("tune", str(tmp_path), "0", str(cpus))
