@@ -6,7 +6,6 @@ took part. Here the choices say it before backward begins, so that buckets are s
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +17,7 @@ from torch import Tensor, nn
 
 from raynas.errors import TrainingError
 
-BUCKET_BYTES = 4 << 20  # large enough for the network, small enough to begin while backward runs
-MAX_KNOWN_FLAGS = 10_000
+BUCKET_BYTES = 2 << 20  # large enough for the network, small enough to begin while backward runs
 
 
 @dataclass
@@ -28,7 +26,7 @@ class _Bucket:
 
     Attributes:
         missing: numbers of those whose gradient backward has not made yet.
-        flat: what is sent: the gradients, then for each a 1 if this worker has one, then whether something is left over.
+        flat: what is sent: the gradients one after the other; a large one alone is its own, and nothing is copied.
     """
 
     numbers: list[int]
@@ -42,14 +40,14 @@ class GradientAverager:
 
     Which parameters are expected is said before backward and is the same on all workers, and so is the order in which
     buckets are sent: nothing depends on which gradients a worker happens to have. What has not arrived when backward ends is
-    sent as zeros. Beside each gradient goes a 1 from the workers that have one, so that a parameter that nobody used is left
-    with ``grad`` None, without momentum and decay. A gradient that was not expected is announced with the last bucket, and
-    then all workers send what is left over.
+    sent as zeros. Last of all goes for each parameter a 1 from the workers that have a gradient, so that one that nobody used
+    is left with ``grad`` None, without momentum and decay; and a 1 from those that have a gradient that was not expected: then
+    all workers send what is left over.
 
     Args:
         parameters: those that are trained, in the same order on all workers.
         size: how many workers there are; with 1 nothing is done.
-        bucket_bytes: how much travels at once.
+        bucket_bytes: how much travels at once; a parameter of a quarter of that travels alone.
 
     Attributes:
         bytes_sent: what this worker has handed to collectives so far.
@@ -59,10 +57,10 @@ class GradientAverager:
         self.bytes_sent = 0
         self._parameters = list(parameters)
         self._size, self._bucket_bytes = size, bucket_bytes
+        self._expected: list[int] = []
         self._buckets: list[_Bucket] = []
         self._bucket_of: dict[int, _Bucket] = {}
         self._next, self._armed = 0, False
-        self._known_flags: dict[tuple[tuple[bool, ...], torch.dtype], Tensor] = {}
         if size > 1:
             for number, parameter in enumerate(self._parameters):
                 if parameter.requires_grad:
@@ -76,37 +74,39 @@ class GradientAverager:
         """
         if self._size == 1:
             return
+        self._expected = [number for number in numbers if self._parameters[number].requires_grad]
         self._buckets, self._bucket_of, self._next, self._armed = [], {}, 0, True
         filling: dict[torch.dtype, _Bucket] = {}
         room: dict[torch.dtype, int] = {}
-        for number in reversed(numbers):  # backward begins at the end
+        for number in reversed(self._expected):  # backward begins at the end
             parameter = self._parameters[number]
-            if not parameter.requires_grad:
-                continue
-            kind = parameter.dtype
-            if kind not in filling or room[kind] < parameter.nbytes:
-                filling[kind], room[kind] = _Bucket([], set()), self._bucket_bytes
-                self._buckets.append(filling[kind])
-            filling[kind].numbers.append(number)
-            filling[kind].missing.add(number)
-            room[kind] -= parameter.nbytes
-            self._bucket_of[number] = filling[kind]
+            kind, alone = parameter.dtype, 4 * parameter.nbytes >= self._bucket_bytes
+            if alone or kind not in filling or room[kind] < parameter.nbytes:
+                bucket = _Bucket([], set())
+                self._buckets.append(bucket)
+                if not alone:
+                    filling[kind], room[kind] = bucket, self._bucket_bytes
+            else:
+                bucket = filling[kind]
+            if not alone:
+                room[kind] -= parameter.nbytes
+            bucket.numbers.append(number)
+            bucket.missing.add(number)
+            self._bucket_of[number] = bucket
 
     def finish(self) -> None:
         """Called after backward: send what has not been sent, wait, and put the sums where the gradients are."""
         if self._size == 1:
             return
         self._armed = False
+        for bucket in self._buckets[self._next :]:
+            self._send(bucket)
         left_over = [
             number
             for number, parameter in enumerate(self._parameters)
             if parameter.grad is not None and number not in self._bucket_of
         ]
-        if not self._buckets:
-            self._buckets.append(_Bucket([], set()))
-        for bucket in self._buckets[self._next :]:
-            self._send(bucket, bool(left_over))
-        if self._receive():
+        if self._receive(self._count_users(bool(left_over))):
             self._sum_left_over(left_over)
         self._buckets, self._bucket_of = [], {}
 
@@ -115,50 +115,41 @@ class GradientAverager:
         if bucket is None:
             return
         bucket.missing.discard(number)
-        while self._next < len(self._buckets) - 1 and not self._buckets[self._next].missing:
-            self._send(self._buckets[self._next], left_over=False)  # the last one waits for ``finish``
+        while self._next < len(self._buckets) and not self._buckets[self._next].missing:
+            self._send(self._buckets[self._next])
             self._next += 1
 
-    def _send(self, bucket: _Bucket, left_over: bool) -> None:
-        pieces, used = [], []
+    def _send(self, bucket: _Bucket) -> None:
+        pieces = []
         for number in bucket.numbers:
             parameter = self._parameters[number]
             if parameter.grad is not None and parameter.grad.layout != torch.strided:
                 raise TrainingError("several workers cannot sum sparse gradients; make the Embedding with sparse=False")
-            used.append(parameter.grad is not None)
             pieces.append(parameter.new_zeros(parameter.numel()) if parameter.grad is None else parameter.grad.reshape(-1))
-        like = self._parameters[bucket.numbers[0]] if bucket.numbers else self._parameters[0]
-        bucket.flat = torch.cat([*pieces, self._flags((*used, left_over), like)])
+        bucket.flat = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         self.bytes_sent += bucket.flat.nbytes
         bucket.work = dist.all_reduce(bucket.flat, async_op=True)
 
-    def _flags(self, flags: tuple[bool, ...], like: Tensor) -> Tensor:
-        """As numbers on the device, where most of the time they lie already."""
-        kind = (flags, like.dtype)
-        if kind not in self._known_flags:
-            if len(self._known_flags) >= MAX_KNOWN_FLAGS:
-                self._known_flags.clear()
-            self._known_flags[kind] = torch.tensor(flags, dtype=like.dtype, device=like.device)
-        return self._known_flags[kind]
+    def _count_users(self, left_over: bool) -> list[float]:
+        """For each parameter expected how many workers have a gradient; at the end how many have one left over."""
+        used = [self._parameters[number].grad is not None for number in self._expected]
+        counts = torch.tensor([*used, left_over], dtype=torch.float32, device=self._parameters[0].device)
+        dist.all_reduce(counts)
+        self.bytes_sent += counts.nbytes
+        listed: list[float] = counts.tolist()
+        return listed
 
-    def _receive(self) -> bool:
+    def _receive(self, counts: list[float]) -> bool:
         """Put the sums in their places; whether some worker has something left over."""
-        counts: list[Tensor] = []
-        pieces: list[tuple[int, Tensor]] = []
+        users = dict(zip(self._expected, counts, strict=False))
         for bucket in self._buckets:
             bucket.work.wait()
             assert bucket.flat is not None
             sizes = [self._parameters[number].numel() for number in bucket.numbers]
-            *summed, count = torch.split(bucket.flat, [*sizes, len(sizes) + 1])
-            counts.append(count.float())
-            pieces += zip(bucket.numbers, summed, strict=True)
-        listed = torch.cat(counts).tolist()  # one wait for the device
-        ends = set(itertools.accumulate(len(count) for count in counts))
-        used = [flag for number, flag in enumerate(listed, 1) if number not in ends]
-        for (number, piece), count in zip(pieces, used, strict=True):
-            parameter = self._parameters[number]
-            parameter.grad = piece.view_as(parameter) if count else None
-        return bool(listed[-1])
+            for number, piece in zip(bucket.numbers, torch.split(bucket.flat, sizes), strict=True):
+                parameter = self._parameters[number]
+                parameter.grad = piece.view_as(parameter) if users[number] else None
+        return bool(counts[-1])
 
     def _sum_left_over(self, left_over: Sequence[int]) -> None:
         """Sum the gradients that nobody expected, once all workers know which there are on any of them."""
