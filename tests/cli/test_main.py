@@ -57,7 +57,7 @@ def test_searchers_are_listed(tmp_path: Path) -> None:
     assert {"random", "regularized_evolution", "spos_evolution"} <= set(raynas("searchers", cwd=tmp_path).stdout.split())
 
 
-@pytest.mark.demo
+@pytest.mark.timeout(240)
 def test_a_run_in_process_is_the_same_twice_and_can_be_looked_at_again(tmp_path: Path) -> None:
     for number in ("001", "002"):
         result = raynas("run", str(DIGITS), *SMALL, *IN_PROCESS, cwd=tmp_path)

@@ -79,6 +79,7 @@ def test_an_error_of_the_task_comes_back_at_once_with_its_name(tiny_task: raynas
         )
 
 
+@pytest.mark.nightly
 def test_a_model_is_retrained_by_two_workers(tiny_task: raynas.Task) -> None:
     architecture = raynas.generate_search_space(tiny_task.model()).unrank(1)
     final = raynas.retrain(tiny_task, architecture, num_workers=2, epochs=30)
