@@ -26,10 +26,17 @@ def options_for(folder: Path, num_workers: int | tuple[int, int] = 2, **changed:
 
 def disturbed_loss(folder: Path, seconds: float, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """The loss. Leaves this worker's process id and the number of workers where a test finds them, and takes its time."""
-    (folder / f"pid-{os.environ['RANK']}").write_text(str(os.getpid()))
-    (folder / "num_workers").write_text(os.environ["WORLD_SIZE"])
+    leave(str(os.getpid()), folder / f"pid-{os.environ['RANK']}")
+    leave(os.environ["WORLD_SIZE"], folder / "num_workers")
     time.sleep(2 if (folder / "slow").exists() else seconds)
     return nn.functional.cross_entropy(output, target)
+
+
+def leave(text: str, path: Path) -> None:
+    """Write a file as a whole: it is read at any moment."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text)
+    beside.replace(path)
 
 
 def train(
