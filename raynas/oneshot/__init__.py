@@ -1,9 +1,9 @@
 """How weights learn: the task, the training loop, and the methods by which a supernet is trained. No Ray."""
 
 from raynas.oneshot.batches import Batch
-from raynas.oneshot.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
-from raynas.oneshot.checkpoint_store import CheckpointStore
-from raynas.oneshot.checkpoint_writer import CheckpointWriter, CommitAlone, describe_failure
+from raynas.oneshot.checkpoints.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
+from raynas.oneshot.checkpoints.store import CheckpointStore
+from raynas.oneshot.checkpoints.writer import CheckpointWriter, CommitAlone, describe_failure
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -12,7 +12,7 @@ from raynas.oneshot.scoring import recalibrate, score
 from raynas.oneshot.task import Task
 from raynas.oneshot.tensorboard import tensorboard_log
 from raynas.oneshot.trainer import Trainer
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 __all__ = [
     "METHODS",

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset, default_collate
 
 from raynas.errors import TaskError
 from raynas.oneshot.task import MapDataset
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from raynas.oneshot.methods import METHODS
 from raynas.oneshot.options import Callback, TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
 from raynas.oneshot.trainer import Trainer
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from raynas.errors import TrainingError
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 class LossWatch:

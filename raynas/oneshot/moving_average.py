@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 class MovingAverage:

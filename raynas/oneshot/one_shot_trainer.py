@@ -15,13 +15,13 @@ from raynas.errors import OptionError
 from raynas.mutators import Mutator
 from raynas.mutators.mutator import Decision
 from raynas.nn import LayerChoice, find_mutables
-from raynas.oneshot.active_parameters import ActiveParameters
 from raynas.oneshot.batches import Batch, Batches, open_batches
 from raynas.oneshot.dry_run import dry_run
 from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
 from raynas.oneshot.trainer import Loss, Trainer
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.active_parameters import ActiveParameters
+from raynas.oneshot.workers.world import World
 from raynas.space import Architecture
 
 NUM_VALIDATED = 4

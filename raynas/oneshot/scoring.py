@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from raynas.oneshot.batches import batches_in_order
 from raynas.oneshot.task import MapDataset, Task
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 @torch.no_grad()

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from raynas.oneshot.agreement import check_agreement
 from raynas.oneshot.batches import Batch, open_batches
-from raynas.oneshot.checkpoint_clock import CheckpointClock
+from raynas.oneshot.checkpoints.clock import CheckpointClock
+from raynas.oneshot.checkpoints.fingerprint import check_fingerprint
+from raynas.oneshot.checkpoints.generators import generators_state, restore_generators, seed_worker
 from raynas.oneshot.early_stop import EarlyStop
-from raynas.oneshot.fingerprint import check_fingerprint
-from raynas.oneshot.generators import generators_state, restore_generators, seed_worker
-from raynas.oneshot.gradients import GradientAverager
 from raynas.oneshot.loss_watch import LossWatch
 from raynas.oneshot.moving_average import MovingAverage, averaged_buffers
 from raynas.oneshot.optimizers import spare_from_decay
@@ -24,7 +22,9 @@ from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.precision import MixedPrecision
 from raynas.oneshot.scoring import score
 from raynas.oneshot.task import Task
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.agreement import check_agreement
+from raynas.oneshot.workers.gradients import GradientAverager
+from raynas.oneshot.workers.world import World
 
 Loss = Callable[[Any, Any], Tensor]
 

@@ -44,6 +44,7 @@ def test_ten_megabytes_of_inputs_under_one_key_take_seconds() -> None:
         assert len(space.sample(Random(0))) == 20_001
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("work", "limit_us"), [("sample", 100), ("validate", 100), ("digest", 50)])
 def test_an_architecture_of_a_hundred_keys_takes_microseconds(work: str, limit_us: float) -> None:
     space = SearchSpace({f"key{i}": {"_type": "layer_choice", "_value": [f"op{j}" for j in range(10)]} for i in range(100)})

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from raynas.errors import OptionError, TrainingError
 from raynas.oneshot.batches import Batch
-from raynas.oneshot.cost_table import Cost, CostTable, make_cost_table
-from raynas.oneshot.mixing_mutator import MixingMutator
+from raynas.oneshot.methods.cost_table import Cost, CostTable, make_cost_table
+from raynas.oneshot.methods.mixing_mutator import MixingMutator
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
 from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from raynas.errors import OptionError
 from raynas.oneshot.batches import Batch
 from raynas.oneshot.methods.architecture_step import DifferentiableOptions, DifferentiableTrainer
-from raynas.oneshot.mixing_mutator import MixingMutator
+from raynas.oneshot.methods.mixing_mutator import MixingMutator
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Dirichlet, kl_divergence
 
 from raynas.oneshot.methods.architecture_step import DifferentiableTrainer
-from raynas.oneshot.mixing_mutator import MixingMutator
+from raynas.oneshot.methods.mixing_mutator import MixingMutator
 
 ANCHOR_WEIGHT = 1e-3
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from raynas.oneshot.batches import Batch
 from raynas.oneshot.methods.architecture_step import DifferentiableTrainer
-from raynas.oneshot.mixing_mutator import MixingMutator
+from raynas.oneshot.methods.mixing_mutator import MixingMutator
 
 HOT, COLD = 10.0, 0.1  # temperatures of the first and the last step
 

@@ -14,7 +14,7 @@ from raynas.mutators.mutator import Decision
 from raynas.nn import generate_search_space
 from raynas.oneshot.batches import Batch
 from raynas.oneshot.methods.architecture_step import DifferentiableOptions, DifferentiableTrainer
-from raynas.oneshot.mixing_mutator import MixingMutator
+from raynas.oneshot.methods.mixing_mutator import MixingMutator
 from raynas.space import Indices
 
 BASELINE_DECAY = 0.9

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from raynas.oneshot import World
-from raynas.oneshot.agreement import check_agreement, checksum
+from raynas.oneshot.workers.agreement import check_agreement, checksum
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int8, torch.bool, torch.complex64]
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from raynas.oneshot import TrainOptions, World
-from raynas.oneshot.checkpoint_clock import CheckpointClock
+from raynas.oneshot.checkpoints.clock import CheckpointClock
 
 
 def due(options: TrainOptions, num_steps: int = 12) -> list[int]:

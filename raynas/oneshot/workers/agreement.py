@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from raynas.errors import TrainingError
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 

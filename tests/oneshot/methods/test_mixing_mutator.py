@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from raynas.errors import OptionError
 from raynas.nn import InputChoice, LayerChoice, Repeat, ValueChoice, freeze
-from raynas.oneshot.mixing_mutator import MixingMutator
+from raynas.oneshot.methods.mixing_mutator import MixingMutator
 
 
 class Times(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from raynas.oneshot.options import TrainOptions
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 
 
 class CheckpointClock:

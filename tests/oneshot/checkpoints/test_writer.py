@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import raynas.oneshot.checkpoints.writer as writer_module
 from raynas.errors import CheckpointError, TrainingError
 from raynas.oneshot import (
     CheckpointStore,
@@ -20,7 +21,6 @@ from raynas.oneshot import (
     TrainingJob,
     TrainOptions,
     World,
-    checkpoint_writer,
     make_trainer,
     read_checkpoint,
 )
@@ -43,7 +43,7 @@ def open_writer(store: CheckpointStore) -> CheckpointWriter:
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """So many files can be written, and no more."""
-    write_state, written = checkpoint_writer.write_state, list[Path]()
+    write_state, written = writer_module.write_state, list[Path]()
 
     def write(state: object, path: Path) -> int:
         written.append(path)
@@ -51,19 +51,19 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_state(state, path)
 
-    monkeypatch.setattr(checkpoint_writer, "write_state", write)
+    monkeypatch.setattr(writer_module, "write_state", write)
 
 
 def test_what_is_written_is_what_was_saved_though_training_went_on(
     task: Task, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_write, write_state = threading.Event(), checkpoint_writer.write_state
+    may_write, write_state = threading.Event(), writer_module.write_state
 
     def write(state: object, path: Path) -> int:
         assert may_write.wait(20)
         return write_state(state, path)
 
-    monkeypatch.setattr(checkpoint_writer, "write_state", write)
+    monkeypatch.setattr(writer_module, "write_state", write)
     trainer = make(task)
     with open_writer(store) as writer:
         folder = writer.save(trainer)

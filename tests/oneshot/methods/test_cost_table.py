@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from raynas.nn import InputChoice, LayerChoice, Profiler
 from raynas.oneshot import World
-from raynas.oneshot.cost_table import CostTable, make_cost_table
+from raynas.oneshot.methods.cost_table import CostTable, make_cost_table
 from raynas.space import Architecture, SearchSpace
 
 

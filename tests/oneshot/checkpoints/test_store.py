@@ -7,7 +7,7 @@ import pytest
 
 from raynas.errors import CheckpointError
 from raynas.oneshot import CheckpointStore
-from raynas.oneshot.checkpoint_store import WHOLE
+from raynas.oneshot.checkpoints.store import WHOLE
 
 
 def write(store: CheckpointStore, generation: int, step: int) -> Path:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.nn import Profiler, generate_search_space, measure_latency
-from raynas.oneshot.world import World
+from raynas.oneshot.workers.world import World
 from raynas.space import Architecture, Domain, Indices, SearchSpace
 
 Cost = Literal["flops", "params", "latency"]

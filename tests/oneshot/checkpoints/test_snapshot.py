@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 
 import torch
 
-from raynas.oneshot.snapshot import Snapshot
+from raynas.oneshot.checkpoints.snapshot import Snapshot
 
 
 def test_it_stays_as_it_was() -> None:

@@ -16,8 +16,8 @@ from raynas.errors import TrainingError
 from raynas.mutators import RandomMutator
 from raynas.nn import InputChoice, LayerChoice, freeze
 from raynas.oneshot import Task, Trainer, TrainHooks, TrainOptions, World, write_checkpoint
-from raynas.oneshot.agreement import check_agreement
 from raynas.oneshot.methods import SposTrainer
+from raynas.oneshot.workers.agreement import check_agreement
 
 STEPS, SEED = 20, 3
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from raynas.errors import CheckpointError
-from raynas.oneshot.fingerprint import check_fingerprint
+from raynas.oneshot.checkpoints.fingerprint import check_fingerprint
 
 FOUND: dict[str, Any] = {
     "trainer": "SposTrainer",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynas.oneshot.generators import generators_state, restore_generators, seed_worker
+from raynas.oneshot.checkpoints.generators import generators_state, restore_generators, seed_worker
 
 CPU = torch.device("cpu")
 

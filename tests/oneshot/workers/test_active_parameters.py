@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from raynas.nn import LayerChoice, Linear, Repeat, ValueChoice, freeze, generate_search_space
-from raynas.oneshot.active_parameters import ActiveParameters
+from raynas.oneshot.workers.active_parameters import ActiveParameters
 
 
 class Nested(nn.Module):

@@ -15,8 +15,8 @@ from torch.utils.data import TensorDataset
 from raynas.errors import TrainingError
 from raynas.nn import LayerChoice
 from raynas.oneshot import Task, TrainHooks, TrainOptions, World
-from raynas.oneshot.gradients import GradientAverager
 from raynas.oneshot.methods import SposTrainer
+from raynas.oneshot.workers.gradients import GradientAverager
 
 SHARES = (5 / 9, 4 / 9)  # an odd batch of nine
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raynas.errors import TrainingError
-from raynas.oneshot.checkpoint import checkpoint_states, write_state
-from raynas.oneshot.checkpoint_store import CheckpointStore
-from raynas.oneshot.snapshot import Snapshot
+from raynas.oneshot.checkpoints.checkpoint import checkpoint_states, write_state
+from raynas.oneshot.checkpoints.snapshot import Snapshot
+from raynas.oneshot.checkpoints.store import CheckpointStore
 from raynas.oneshot.trainer import Trainer
 
 

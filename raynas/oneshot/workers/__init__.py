@@ -1,0 +1,1 @@
+"""What the workers of one training say to each other: gradients, and whether they still agree."""
