@@ -19,7 +19,7 @@ LAYERS = {
     "explore": {"pyarrow", "space"},
     "nn": {"torch", "space"},
     "mutators": {"torch", "space", "nn"},
-    "weights": {"torch", "safetensors", "pyarrow", "numpy", "space", "nn"},
+    "weights": {"torch", "safetensors", "pyarrow", "numpy", "xxhash", "space", "nn"},
     "oneshot": {"torch", "numpy", "tensorboardX", "space", "nn", "mutators", "weights"},
     "zoo": {"torch", "space", "nn"},
     "runtime": {"ray", "torch", "pyarrow", "numpy", "space", "explore", "nn", "mutators", "weights", "oneshot"},

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from raynas.api.connection import ray_is_running
-from raynas.weights import Registry, ShardStore, local_store
+from raynas.errors import OptionError
+from raynas.weights import KEEP, Registry, ShardStore, Storage, open_local_store
 
 
 class WeightRegistry(Registry):
@@ -17,10 +18,14 @@ class WeightRegistry(Registry):
 
     Args:
         name: of the registry.
-        storage_path: a folder in which every version is mirrored; the newest one is taken from there if none is in memory.
+        storage_path: where every version is mirrored, a folder or whatever ``pyarrow.fs`` opens, such as ``s3://bucket/net``;
+            what is there already can be fetched at once.
+        keep: how many versions stay, beside those under a lease; the newest ones. The first to open the registry decides.
+        detached: whether it outlives the driver that opens it first.
+        share: whether a run may publish into the registry of another one.
 
     Raises:
-        RegistryError: the mirror is damaged.
+        RegistryError: the mirror is damaged: it has versions, and none of them is whole.
 
     Example:
         >>> from torch import nn
@@ -32,16 +37,49 @@ class WeightRegistry(Registry):
         ['0.candidates.1.bias', '0.candidates.1.weight']
     """
 
-    def __init__(self, name: str, storage_path: str | Path | None = None) -> None:
-        super().__init__(name, _open_store(name), storage_path)
+    def __init__(
+        self,
+        name: str,
+        storage_path: str | Path | None = None,
+        *,
+        keep: int = KEEP,
+        detached: bool = False,
+        share: bool = False,
+    ) -> None:
+        if type(keep) is not int or keep < 1:
+            raise OptionError(f"keep is {keep!r}; expected an integer of at least 1")
+        self.storage_path = str(storage_path) if storage_path is not None else None
+        self._options = {"keep": keep, "detached": detached, "share": share}
+        storage = Storage(storage_path) if storage_path is not None else None
+        super().__init__(name, _open_store(name, storage, keep=keep, detached=detached), share=share)
+
+    @classmethod
+    def open(cls, storage_path: str | Path, *, name: str | None = None) -> WeightRegistry:
+        """Bring back what a registry has mirrored, in whatever cluster this is.
+
+        Args:
+            storage_path: where the mirror is.
+            name: of the registry here; that of the folder above ``weights`` if ``None``.
+
+        Raises:
+            RegistryError: there is nothing, or none of the versions is whole.
+        """
+        place = str(storage_path).rstrip("/")
+        opened = cls(name or Path(place.removesuffix("/weights")).name, storage_path)
+        opened.newest()
+        return opened
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return WeightRegistry, (self.name, self.storage_path)
+        return _reopen, (self.name, self.storage_path, self._options)
 
 
-def _open_store(name: str) -> ShardStore:
+def _reopen(name: str, storage_path: str | None, options: dict[str, Any]) -> WeightRegistry:
+    return WeightRegistry(name, storage_path, **options)
+
+
+def _open_store(name: str, storage: Storage | None, *, keep: int, detached: bool) -> ShardStore:
     if ray_is_running():
         from raynas.runtime import open_ray_store
 
-        return open_ray_store(name)
-    return local_store(name)
+        return open_ray_store(name, storage, keep=keep, detached=detached)
+    return open_local_store(name, storage, keep=keep)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from raynas.runtime.cluster import connect as connect
     from raynas.runtime.cluster import disconnect as disconnect
     from raynas.runtime.cluster import ship as ship
-    from raynas.runtime.registry_actor import open_ray_store as open_ray_store
+    from raynas.runtime.ray_store import open_ray_store as open_ray_store
     from raynas.runtime.train_driver import TrainDriverOptions as TrainDriverOptions
     from raynas.runtime.train_driver import train_on_ray as train_on_ray
     from raynas.runtime.tune_engine import run_tune as run_tune
@@ -25,7 +25,7 @@ _HOMES = {
     "architecture_from_tune": "tune_space",
     "connect": "cluster",
     "disconnect": "cluster",
-    "open_ray_store": "registry_actor",
+    "open_ray_store": "ray_store",
     "run_tune": "tune_engine",
     "ship": "cluster",
     "train_on_ray": "train_driver",

@@ -1,68 +1,271 @@
-"""``RayStore``: a shard store whose blocks lie in Ray's object store and outlive whoever published them.
+"""``RegistryActor``: owns the blocks of a registry in Ray's object store, so that they outlive whoever published them.
 
-Bytes that a process puts die with it. So a named actor, the registry's, takes the blocks over: it calls a small task on the
-publisher's machine that returns them, and thereby owns the copy, which never leaves that machine.
+Bytes that a process puts die with it. So the actor takes them over: it calls a small task on the publisher's machine that
+returns them, and thereby owns the copy, which never leaves that machine. How clients use it is in ``ray_store``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynas.errors import NoRoomError, UnknownVersionError
-from raynas.runtime.cluster import AT_DISCONNECT
-from raynas.weights import Block, Manifest, Shard, ShardStore
+from raynas.errors import RegistryError
+from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, Storage, VersionTable
 
-_HANDLES: dict[str, Any] = {}  # an actor that is not detached lives as long as its creator's handle
-AT_DISCONNECT.append(_HANDLES.clear)
+BACKLOG = 8  # versions that may wait for the mirror; publishing waits when there are more
 
 
 class RegistryActor:
-    """Knows where every block is, and owns it."""
+    """Versions, and a reference to every block. All methods run in one thread, in turn where they wait.
 
-    def __init__(self) -> None:
-        self._refs: dict[str, Any] = {}
-        self._num_bytes: dict[str, int] = {}
-        self._manifests: dict[int, dict[str, Any]] = {}
+    Args:
+        name: of the registry.
+        storage: in which versions are mirrored, in the background.
+        keep: how many versions that nobody uses stay.
+    """
 
-    def known(self, digests: list[str]) -> set[str]:
-        return self._refs.keys() & set(digests)
+    def __init__(self, name: str, storage: Storage | None, keep: int) -> None:
+        self._name = name
+        self._storage = storage
+        self._mirror = Mirror(storage) if storage is not None else None
+        self._table = VersionTable[Any](keep)
+        self._nodes: dict[str, str] = {}  # of each block, the machine that it was brought from
+        self._recovering: dict[str, asyncio.Future[Any]] = {}
+        self._waiting: asyncio.Queue[int] = asyncio.Queue(BACKLOG)
+        self._mirrored: int | None = None
+        self._failure: str | None = None
+        self._lost = ray.get_runtime_context().was_current_actor_reconstructed and storage is None
+        self._writer: asyncio.Task[None] | None = None
+        self._problems: list[str] = []
+        self._unopened = False
+        if self._mirror is not None:
+            self._restore(self._mirror)
 
-    def num_bytes(self) -> int:
-        return sum(self._num_bytes.values())
+    # --- publishing ------------------------------------------------------------------------------------------------
 
-    def commit(self, manifest: dict[str, Any], refs: dict[str, Any], node_id: str) -> int:
-        """Take the blocks over, then add the version."""
-        if refs:
-            where = NodeAffinitySchedulingStrategy(node_id, soft=False)
-            remote = ray.remote(num_cpus=0)(take_over)
-            taken = remote.options(num_returns=len(refs), scheduling_strategy=where).remote(*refs.values())
-            owned = list(taken) if len(refs) > 1 else [taken]
-            ray.wait(owned, num_returns=len(owned), fetch_local=False)
-            self._refs.update(zip(refs, owned, strict=True))
-        version: int = manifest["version"] or max(self._manifests, default=0) + 1
-        self._manifests[version] = {**manifest, "version": version}
-        self._num_bytes |= {shard["digest"]: shard["num_bytes"] for shard in manifest["shards"]}
+    async def begin(self, digest: str, layout: Layout | None, owner: str, share: bool) -> tuple[str, set[str], int] | None:
+        """Begin an upload; see ``VersionTable.begin``. Gives the bytes that are here too.
+
+        Args:
+            digest: of the layout.
+            layout: ``None`` if it may be known here; ``None`` comes back if it is not.
+            owner: who publishes.
+            share: whether the registry may belong to somebody else.
+        """
+        known = self._table.layout
+        if layout is None and (known is None or known.digest != digest):
+            return None
+        self._table.check(layout or known, owner, share=share, name=self._name)  # type: ignore[arg-type]
+        return *self._table.begin(), self._table.stats().num_bytes
+
+    async def take(self, upload: str, refs: dict[str, Any], node_id: str) -> None:
+        """Take blocks over for an upload."""
+        where = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        remote = ray.remote(num_cpus=0, max_retries=0)(take_over)
+        taken = remote.options(num_returns=len(refs), scheduling_strategy=where).remote(*refs.values())
+        owned = list(taken) if len(refs) > 1 else [taken]
+        await _until_there(owned)
+        self._table.add(upload, dict(zip(refs, owned, strict=True)))
+        self._nodes |= dict.fromkeys(refs, node_id)
+
+    async def commit(self, upload: str, changed: Any, seen: Any) -> int | None:
+        """Add a version; see ``VersionTable.commit``. It is mirrored later."""
+        version = self._table.commit(upload, changed, seen)
+        self._lost = self._lost and version is None
+        if version is not None and self._mirror is not None:
+            if self._writer is None:
+                self._writer = asyncio.ensure_future(self._write_versions(self._mirror))
+            await self._waiting.put(version)
         return version
 
-    def versions(self) -> list[int]:
-        return sorted(self._manifests)
+    async def count_clashes(self, number: int) -> None:
+        self._table.count_clashes(number)
 
-    def manifest(self, version: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The manifest and its references; ``None`` if the version is not here."""
-        manifest = self._manifests.get(version)
-        if manifest is None:
-            return None
-        return manifest, {shard["digest"]: self._refs[shard["digest"]] for shard in manifest["shards"]}
+    # --- reading ---------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        self._refs.clear()
-        self._num_bytes.clear()
-        self._manifests.clear()
+    async def versions(self) -> list[int]:
+        return self._table.versions()
+
+    async def manifest(self, version: int | None, known: str | None) -> Manifest | tuple[int, Digests]:
+        """A version.
+
+        Args:
+            version: which one; the newest if ``None``.
+            known: the digest of the layout that the caller has: then it is left out.
+        """
+        if self._lost:
+            raise RegistryError(
+                f"registry {self._name!r} was started again, and what it held is lost: it has no storage_path; publish again"
+            )
+        manifest = self._table.manifest(version)
+        return manifest if manifest.layout.digest != known else (manifest.version, manifest.digests)
+
+    async def refs(self, version: int, numbers: list[int]) -> list[Any]:
+        """References to the blocks of some packs; ``None`` for one that is in the mirror only."""
+        blocks = self._table.manifest(version).blocks
+        held = self._table.handles(blocks[number] for number in numbers)
+        return [held.get(blocks[number]) for number in numbers]
+
+    async def recover(self, version: int, number: int, lost: str, node_id: str) -> Any:
+        """Bring a block again that a reader could not get: read from the mirror, on the reader's machine.
+
+        Args:
+            version: whose block it is.
+            number: of its pack.
+            lost: the reference that the reader had, as hexadecimal digits, ``""`` if none.
+            node_id: of the reader.
+        """
+        manifest = self._table.manifest(version)
+        digest = manifest.blocks[number]
+        held = self._table.handles([digest]).get(digest)
+        if held is not None and held.hex() != lost:
+            return [held]  # another reader was quicker
+        if self._storage is None:
+            titles = ", ".join(shard.title for shard in manifest.layout.packs[number].shards[:8])
+            raise RegistryError(
+                f"registry {self._name!r} has lost the weights of {titles} in version {version}: the machine that held them is "
+                "gone, and there is no storage_path to read them from; publish again"
+            )
+        if digest not in self._recovering:
+            self._recovering[digest] = asyncio.ensure_future(self._read_again(manifest, number, node_id))
+        try:
+            ref = await self._recovering[digest]
+        finally:
+            self._recovering.pop(digest, None)
+        return [ref]
+
+    async def _read_again(self, manifest: Manifest, number: int, node_id: str) -> Any:
+        where = NodeAffinitySchedulingStrategy(node_id, soft=True)
+        remote: Any = ray.remote(num_cpus=0, max_retries=1)(read_block)
+        ref, error = remote.options(scheduling_strategy=where, num_returns=2).remote(
+            self._storage, manifest.layout.packs[number], manifest.digests[number]
+        )
+        problem = await error
+        if problem is not None:
+            raise RegistryError(problem)
+        self._table.replace(manifest.blocks[number], ref)
+        self._nodes[manifest.blocks[number]] = node_id
+        return ref
+
+    # --- leases, counts, the end -----------------------------------------------------------------------------------
+
+    async def lease(self, version: int, seconds: float) -> str:
+        return self._table.lease(version, seconds)
+
+    async def renew(self, lease: str, version: int, seconds: float) -> None:
+        self._table.renew(lease, version, seconds)
+
+    async def release(self, lease: str) -> None:
+        self._table.release(lease)
+        await self._tidy()
+
+    async def delete(self, version: int) -> None:
+        await self._waiting.join()  # it may be on its way to the mirror
+        self._table.delete(version)
+        await self._tidy()
+
+    async def stats(self) -> RegistryStats:
+        return replace(self._table.stats(), mirrored=self._mirrored)
+
+    async def flush(self) -> str | None:
+        """Wait until every version is mirrored; gives what went wrong, once."""
+        await self._waiting.join()
+        failure, self._failure = self._failure, None
+        return failure
+
+    async def close(self) -> None:
+        """Drop everything; the mirror stays."""
+        next_version = self._table.next_version
+        self._table = VersionTable(self._table.keep)
+        self._table.next_version = next_version if self._mirror is not None else 1
+        self._nodes.clear()
+
+    # --- the mirror ------------------------------------------------------------------------------------------------
+
+    def _restore(self, mirror: Mirror) -> None:
+        """Know again what the mirror has; blocks are read when they are asked for."""
+        there = mirror.versions()
+        again = ray.get_runtime_context().was_current_actor_reconstructed
+        if again:
+            self._table.wait_for_leases(LEASE_SECONDS)
+        for version in there:
+            try:
+                self._table.insert(mirror.manifest(version), {})
+            except RegistryError as error:
+                self._problems.append(f"version {version}: {error}")
+        if there:
+            # Versions that were not mirrored before the actor died have had higher numbers, of which none is used twice.
+            self._table.next_version = max(there) + 1 + (BACKLOG + 1 if again else 0)
+            self._mirrored = max(self._table.versions(), default=None)
+            self._unopened = not again
+
+    async def open(self) -> list[str]:
+        """Bring the newest whole version here, once; gives what is wrong with newer ones."""
+        if self._unopened:
+            self._unopened = False
+            node_id = ray.get_runtime_context().get_node_id()
+            for version in reversed(self._table.versions()):
+                manifest = self._table.manifest(version)
+                numbers = range(len(manifest.blocks))
+                ends = await asyncio.gather(
+                    *(self._read_again(manifest, each, node_id) for each in numbers), return_exceptions=True
+                )
+                errors = [str(end) for end in ends if isinstance(end, BaseException)]
+                if not errors:
+                    break
+                self._problems.append(f"version {version}: {errors[0]}")
+                self._table.drop(version)
+            if not self._table.versions():
+                assert self._storage is not None
+                raise RegistryError(f"no version in {self._storage.place} is whole: {'; '.join(self._problems)}")
+        problems, self._problems = self._problems, []
+        return [f"going back to an older version of the weights; {problem}" for problem in problems]
+
+    async def _write_versions(self, mirror: Mirror) -> None:
+        """Mirror one version after the other, for ever."""
+        while True:
+            version = await self._waiting.get()
+            try:
+                if version in self._table.versions():  # else newer ones have replaced it
+                    await self._write_version(mirror, self._table.manifest(version))
+            except Exception as error:
+                self._failure = f"version {version} of registry {self._name!r} is not in the mirror: {error}"
+            finally:
+                self._waiting.task_done()
+
+    async def _write_version(self, mirror: Mirror, manifest: Manifest) -> None:
+        refs = self._table.handles(manifest.blocks)
+        by_node: dict[str, list[int]] = {}
+        for number, digest in enumerate(manifest.blocks):
+            if digest in refs:  # else it was read from the mirror, or has not been read since
+                by_node.setdefault(self._nodes.get(digest, ""), []).append(number)
+        remote: Any = ray.remote(num_cpus=0, max_retries=2)(write_blocks)
+        tasks = []
+        for node_id, numbers in by_node.items():
+            where = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else "DEFAULT"
+            packs = [(manifest.layout.packs[number], manifest.digests[number]) for number in numbers]
+            blocks = [refs[manifest.blocks[number]] for number in numbers]
+            tasks.append(remote.options(scheduling_strategy=where).remote(self._storage, packs, *blocks))
+        for task in tasks:
+            await task
+        await asyncio.to_thread(mirror.write_manifest, manifest)
+        self._mirrored = manifest.version
+        await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Delete from the mirror what the table has dropped, but nothing that is still to be written."""
+        if self._mirror is None or self._mirrored is None:
+            return
+        here = self._table.versions()
+        manifests = [self._table.manifest(each) for each in here]
+        for version in await asyncio.to_thread(self._mirror.versions):
+            if version not in here and version <= self._mirrored:
+                await asyncio.to_thread(self._mirror.forget, version, manifests)
 
 
 def take_over(*blocks: Block) -> Any:
@@ -70,65 +273,22 @@ def take_over(*blocks: Block) -> Any:
     return blocks if len(blocks) > 1 else blocks[0]
 
 
-class RayStore:
-    """The client's side; see the module.
-
-    Args:
-        actor: a handle of the ``RegistryActor``.
-    """
-
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
-        self._refs: dict[int, dict[str, Any]] = {}
-
-    def known(self, digests: Sequence[str]) -> set[str]:
-        known: set[str] = ray.get(self._actor.known.remote(list(digests)))
-        return known
-
-    def commit(self, shards: Sequence[Shard], blocks: Mapping[str, Block], *, version: int | None = None) -> int:
-        self._check_room(sum(block.nbytes for block in blocks.values()))
-        manifest = Manifest(version or 0, tuple(shards)).to_dict()
-        refs = {digest: ray.put(block) for digest, block in blocks.items()}
-        node_id = ray.get_runtime_context().get_node_id()
-        committed: int = ray.get(self._actor.commit.remote(manifest, refs, node_id))
-        return committed
-
-    def versions(self) -> list[int]:
-        versions: list[int] = ray.get(self._actor.versions.remote())
-        return versions
-
-    def manifest(self, version: int) -> Manifest:
-        found = ray.get(self._actor.manifest.remote(version))
-        if found is None:
-            raise UnknownVersionError(f"version {version} is not in the registry; it has {self.versions()}")
-        manifest, self._refs[version] = found
-        return Manifest.from_dict(manifest)
-
-    def read(self, version: int, digests: Sequence[str]) -> list[Block]:
-        if version not in self._refs:
-            self.manifest(version)
-        blocks: list[Block] = ray.get([self._refs[version][digest] for digest in digests])
-        return [np.asarray(block) for block in blocks]
-
-    def close(self) -> None:
-        self._refs.clear()
-        ray.get(self._actor.close.remote())
-
-    def _check_room(self, num_bytes: int) -> None:
-        here = ray.get_runtime_context().get_node_id()
-        nodes = ray.nodes()
-        room = next(node["Resources"].get("object_store_memory", 0) for node in nodes if node["NodeID"] == here)
-        needed = 2 * num_bytes + ray.get(self._actor.num_bytes.remote())  # twice while the registry takes them over
-        if needed > room:
-            raise NoRoomError(
-                f"publishing needs {needed / 1e6:.0f} MB of object store on this machine, which has {room / 1e6:.0f} MB; "
-                "raise it with --object-store-memory (raynas run, ray start) or ray.init(object_store_memory=...)"
-            )
+def read_block(storage: Storage, pack: Pack, digests: tuple[str, ...]) -> tuple[Block | None, str | None]:
+    """Read a block from the mirror, which then belongs to the caller; or say what is wrong with it."""
+    try:
+        return Mirror(storage).read(pack, digests), None
+    except RegistryError as error:
+        return None, str(error)
 
 
-def open_ray_store(name: str) -> ShardStore:
-    """The store of that name in this cluster; the first to open it keeps it alive."""
-    if name not in _HANDLES:
-        remote = ray.remote(num_cpus=0)(RegistryActor)
-        _HANDLES[name] = remote.options(name=f"raynas-registry-{name}", get_if_exists=True).remote()
-    return RayStore(_HANDLES[name])
+def write_blocks(storage: Storage, packs: list[tuple[Pack, tuple[str, ...]]], *blocks: Block) -> None:
+    """Write blocks to the mirror, from the machine on which they lie."""
+    mirror = Mirror(storage)
+    for (pack, digests), block in zip(packs, blocks, strict=True):
+        mirror.write_block(pack, digests, block)
+
+
+async def _until_there(refs: list[Any]) -> None:
+    """Wait for what tasks return, without bringing it here."""
+    with contextlib.suppress(Exception):  # whoever reads it sees what went wrong
+        await asyncio.to_thread(ray.wait, refs, num_returns=len(refs), fetch_local=False)

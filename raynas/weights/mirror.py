@@ -1,81 +1,166 @@
-"""``Mirror``: versions on disk, where they outlive every process: a shard a safetensors file, manifests last."""
+"""``Mirror``: versions in storage, where they outlive every process: a block a safetensors file, manifests last."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import Path
+import logging
+import uuid
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from raynas.errors import RegistryError
-from raynas.weights.shards import Block, Manifest, Shard, digest_block
+from raynas.weights.blocks import Block, block_digest, digest_shards, fill, make_block
+from raynas.weights.layout import Pack
+from raynas.weights.manifest import Manifest
+from raynas.weights.storage import Storage
 from raynas.weights.views import view_tensors
+
+WRITER = "writer"
 
 
 class Mirror:
     """A folder with ``shards/<digest>-<names>.safetensors`` and ``versions/<version>.json``.
 
-    ``<names>`` is a digest of the tensors' names: candidates with equal bytes are two files, since a file holds names.
-    Every file is written beside and renamed, the manifest after its shards: a version that can be seen is whole.
+    ``<names>`` is a digest of the tensors' names: blocks with equal bytes may be two files, since a file holds names. The
+    manifest of a version is written after its blocks: a version that can be seen is whole.
 
     Args:
-        folder: made when something is written.
+        storage: where; nothing is made before something is written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._shards, self._versions = folder / "shards", folder / "versions"
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._token: str | None = None
+        self._whole: set[str] = set()  # files that were written or read here, and so are whole
+
+    def claim(self) -> None:
+        """Be the only one who writes: whoever claimed it before cannot add a version any more."""
+        self._token = uuid.uuid4().hex
+        self.storage.write(WRITER, self._token.encode())
 
     def versions(self) -> list[int]:
         """The versions that are here, ascending."""
-        return sorted(int(path.stem) for path in self._versions.glob("*.json") if path.stem.isdigit())
+        names = [name.removesuffix(".json") for name in self.storage.names("versions")]
+        return sorted(int(name) for name in names if name.isdigit())
 
-    def write(self, manifest: Manifest, blocks: dict[str, Block]) -> None:
-        """Write a version; ``blocks`` by digest has at least those that no earlier version wrote."""
-        self._shards.mkdir(parents=True, exist_ok=True)
-        self._versions.mkdir(parents=True, exist_ok=True)
-        for shard in manifest.shards:
-            path = self._path(shard)
-            if not path.exists():
-                tensors = view_tensors(blocks[shard.digest], shard.tensors, copy=True)
-                beside = path.with_name(f".{path.name}.{os.getpid()}")
-                save_file(tensors, beside)
-                beside.replace(path)
-        path = self._versions / f"{manifest.version:06d}.json"
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(manifest.to_dict()), encoding="utf-8")
-        beside.replace(path)
+    def write_block(self, pack: Pack, digests: Sequence[str], block: Block) -> None:
+        """Write a block, if it is not here or is damaged."""
+        name = _file_of(pack, digests)
+        if name in self._whole:
+            return
+        if self.storage.exists(name):
+            try:
+                self.read(pack, digests)
+            except RegistryError:
+                logging.getLogger(__name__).warning("%s was damaged and is written again", self.storage.path(name))
+            else:
+                return
+        tensors: dict[str, torch.Tensor] = {}
+        for shard in pack.shards:
+            tensors |= view_tensors(block, shard, copy=True)
+        self.storage.write(name, save(tensors))
+        self._whole.add(name)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write what makes a version visible; all of its blocks must be here.
+
+        Raises:
+            RegistryError: another process has claimed the mirror.
+        """
+        if self._token is None:
+            self.claim()
+        if self.storage.read(WRITER) != str(self._token).encode():
+            raise RegistryError(
+                f"another run writes to {self.storage.place} now; version {manifest.version} is not added to it"
+            )
+        self.storage.write(_manifest_file(manifest.version), json.dumps(manifest.to_dict()).encode())
 
     def manifest(self, version: int) -> Manifest:
         """Read a manifest. Raises ``RegistryError`` naming the file if it cannot be read."""
-        path = self._versions / f"{version:06d}.json"
+        name = _manifest_file(version)
         try:
-            return Manifest.from_dict(json.loads(path.read_bytes()))
+            document = json.loads(self.storage.read(name))
+            if not isinstance(document, dict):
+                raise RegistryError("it holds no object")
+            manifest = Manifest.from_dict(document)
         except (OSError, ValueError, RegistryError) as error:
-            raise RegistryError(f"{path} cannot be read: {error}") from None
+            raise RegistryError(f"{self.storage.path(name)} cannot be read: {error}") from None
+        if manifest.version != version:
+            raise RegistryError(f"{self.storage.path(name)} is of version {manifest.version}")
+        return manifest
 
-    def read(self, shard: Shard) -> Block:
+    def read(self, pack: Pack, digests: Sequence[str]) -> Block:
         """Read a block back. Raises ``RegistryError`` naming the file if it is missing or damaged."""
-        path = self._path(shard)
+        name = _file_of(pack, digests)
+        path = self.storage.path(name)
         try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
+            tensors = load(self.storage.read(name))
+        except (OSError, SafetensorError, ValueError) as error:
             raise RegistryError(f"{path} cannot be read: {error}") from None
-        block = np.zeros(shard.num_bytes, np.uint8)
-        target = torch.from_numpy(block)
-        for entry in shard.tensors:
+        for entry in pack.tensors():
             source = tensors.get(entry.name)
-            if source is None or tuple(source.shape) != entry.shape:
+            if source is None or tuple(source.shape) != entry.shape or source.dtype != entry.torch_dtype:
                 raise RegistryError(f"{path} does not hold the tensor {entry.name!r} of shape {entry.shape}")
-            target[entry.offset : entry.offset + source.nbytes].view(source.dtype).view(source.shape).copy_(source)
-        if digest_block(block) != shard.digest:
-            raise RegistryError(f"{path} is damaged: its digest is {digest_block(block)}, expected {shard.digest}")
+        block = make_block(pack.num_bytes)
+        with torch.no_grad():
+            fill(block, pack, tensors)
+        found = digest_shards(block, pack)
+        if found != tuple(digests):
+            raise RegistryError(f"{path} is damaged: its digest is {block_digest(found)}, expected {block_digest(digests)}")
+        self._whole.add(name)
         return block
 
-    def _path(self, shard: Shard) -> Path:
-        names = hashlib.sha256("\n".join(entry.name for entry in shard.tensors).encode()).hexdigest()[:8]
-        return self._shards / f"{shard.digest}-{names}.safetensors"
+    def read_newest(self) -> tuple[Manifest, dict[str, Block]] | None:
+        """The newest version that is whole, with its blocks by digest; ``None`` if nothing was written here.
+
+        A warning names what is damaged in newer ones.
+
+        Raises:
+            RegistryError: there are versions, and none of them is whole.
+        """
+        problems = []
+        for version in reversed(self.versions()):
+            try:
+                manifest = self.manifest(version)
+                packs = zip(manifest.layout.packs, manifest.digests, manifest.blocks, strict=True)
+                blocks = {block: self.read(pack, digests) for pack, digests, block in packs}
+            except RegistryError as error:
+                problems.append(f"version {version}: {error}")
+                continue
+            if problems:
+                logging.getLogger(__name__).warning("going back to version %d of the weights; %s", version, "; ".join(problems))
+            return manifest, blocks
+        if problems:
+            raise RegistryError(f"no version in {self.storage.place} is whole: {'; '.join(problems)}")
+        return None
+
+    def forget(self, version: int, others: Sequence[Manifest]) -> None:
+        """Delete a version, and those of its blocks that no other one needs."""
+        try:
+            manifest = self.manifest(version)
+        except RegistryError:
+            manifest = None
+        self.storage.delete(_manifest_file(version))
+        if manifest is None:
+            return
+        needed = {name for other in others for name in _files_of(other)}
+        for name in set(_files_of(manifest)) - needed:
+            self.storage.delete(name)
+            self._whole.discard(name)
+
+
+def _manifest_file(version: int) -> str:
+    return f"versions/{version:06d}.json"
+
+
+def _files_of(manifest: Manifest) -> list[str]:
+    return [_file_of(pack, digests) for pack, digests in zip(manifest.layout.packs, manifest.digests, strict=True)]
+
+
+def _file_of(pack: Pack, digests: Sequence[str]) -> str:
+    names = hashlib.sha256("\n".join(entry.name for entry in pack.tensors()).encode()).hexdigest()[:8]
+    return f"shards/{block_digest(digests)}-{names}.safetensors"

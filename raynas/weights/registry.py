@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from pathlib import Path
+from concurrent.futures import Future
 from typing import Any
 
 from torch import Tensor, nn
 
-from raynas.errors import RegistryError, UnknownVersionError
+from raynas.errors import RaynasError, RegistryError, UnknownVersionError
 from raynas.nn import choice_places, generate_search_space, transplant
 from raynas.space import Architecture
-from raynas.weights.mirror import Mirror
-from raynas.weights.shards import Block, Manifest, Shard, make_shards
+from raynas.weights.lease import Lease
+from raynas.weights.manifest import Manifest
+from raynas.weights.merging import Merge, Update
+from raynas.weights.publishing import Changed, Publisher
 from raynas.weights.store import ShardStore
+from raynas.weights.version_table import RegistryStats
 from raynas.weights.views import view_tensors
 
 
@@ -23,41 +27,94 @@ class Registry:
     Args:
         name: of the registry.
         store: where the blocks lie.
-        storage_path: a folder in which every version is mirrored; the newest one is taken from there if the store is empty.
-
-    Raises:
-        RegistryError: the mirror is damaged.
+        share: whether another run may have published under this name.
     """
 
-    def __init__(self, name: str, store: ShardStore, storage_path: str | Path | None = None) -> None:
-        self.name, self.storage_path = name, str(storage_path) if storage_path is not None else None
+    def __init__(self, name: str, store: ShardStore, *, share: bool = False) -> None:
+        self.name, self.share = name, share
         self._store = store
-        self._mirror = Mirror(Path(storage_path)) if storage_path is not None else None
-        self._manifests: dict[int, Manifest] = {}
-        if self._mirror is not None and not store.versions() and self._mirror.versions():
-            self._restore(self._mirror)
+        self._publisher = Publisher(store, name, share=share)
+        self._background: Future[int] | None = None
 
-    def publish(self, model: nn.Module) -> int:
-        """Store the weights of ``model`` as a new version; only shards that changed are stored again.
+    # --- publishing ------------------------------------------------------------------------------------------------
+
+    def publish(self, model: nn.Module, *, changed: Changed | None = None) -> int:
+        """Store the weights of ``model`` as a new version; only blocks that changed are stored again.
+
+        Args:
+            model: the supernet.
+            changed: what may have changed since the newest version: keys, or for each key the indices of its candidates.
+                Only that is looked at, and what lies outside all choices; **what changed elsewhere is not published** before
+                the next time that everything is. ``None``: everything is looked at.
 
         Returns:
             The version; each is larger than the one before.
 
         Raises:
-            RegistryError: another model was published under this name; the message names the tensors that differ.
+            RegistryError: the registry holds another model (the message names the tensors that differ), or belongs to another
+                run; or publishing in the background has failed before.
             NoRoomError: the store is too small; nothing was stored.
         """
-        made = make_shards(model)
-        shards = [shard for shard, _ in made]
-        if self._store.versions():
-            self._check_same_model(shards)
-        blocks = {shard.digest: block for shard, block in made}
-        known = self._store.known(list(blocks))
-        new = {digest: block for digest, block in blocks.items() if digest not in known}
-        version = self._store.commit(shards, new, version=self._after_the_mirror())
-        if self._mirror is not None:
-            self._mirror.write(Manifest(version, tuple(shards)), blocks)
-        return version
+        self._wait_for_background()
+        publication = self._publisher.prepare(model, changed)
+        return self._publisher.send(publication, publication.blocks())
+
+    def publish_in_background(self, model: nn.Module, *, changed: Changed | None = None) -> Future[int]:
+        """``publish`` of the weights as they are now; only copying them takes the caller's time.
+
+        One at a time: an earlier one is waited for. What goes wrong is raised by the future's ``result()``, and by the next
+        ``publish`` or ``flush`` if nobody has asked.
+        """
+        self._wait_for_background()
+        publication = self._publisher.prepare(model, changed)
+        blocks = publication.copied_blocks()
+        self._background = done = Future[int]()
+
+        def send() -> None:
+            try:
+                done.set_result(self._publisher.send(publication, blocks))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=send, name="raynas-publish", daemon=True).start()
+        return done
+
+    def update(
+        self,
+        architecture: Architecture,
+        tensors: Mapping[str, Tensor],
+        base_version: int,
+        *,
+        merge: Merge = "overwrite",
+    ) -> int:
+        """Give back tensors that were trained from a version; they become part of a new one, all of them at once.
+
+        Args:
+            architecture: whose tensors they are.
+            tensors: some of what ``fetch(architecture, copy=True)`` gave, or all, trained.
+            base_version: the version that they were fetched from.
+            merge: what becomes of a tensor in a shard that somebody else has changed since: ``"overwrite"`` takes the given
+                one, ``"average"`` the mean of both, a function ``(base, current, given) -> tensor`` what it likes.
+
+        Returns:
+            The new version.
+
+        Raises:
+            UnknownVersionError: the base is not here any more; a lease would have kept it.
+            RegistryError: a tensor is not the architecture's.
+        """
+        return Update(architecture, tensors, self._manifest(base_version), merge).commit(self._store, share=self.share)
+
+    def flush(self) -> None:
+        """Wait until everything that was published is stored, and is in the mirror if there is one.
+
+        Raises:
+            RegistryError: something could not be written.
+        """
+        self._wait_for_background()
+        self._store.flush()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
 
     def versions(self) -> list[int]:
         """The versions that can be fetched, ascending."""
@@ -69,13 +126,7 @@ class Registry:
         Raises:
             UnknownVersionError: nothing was published yet.
         """
-        versions = self.versions()
-        if not versions:
-            raise UnknownVersionError(
-                f"registry {self.name!r} holds no weights; publish some first, with raynas.train_supernet(task, "
-                f"registry={self.name!r}) or the command raynas supernet FILE"
-            )
-        return versions[-1]
+        return self._manifest(None).version
 
     def fetch(self, architecture: Architecture, *, version: int | None = None, copy: bool = False) -> dict[str, Tensor]:
         """The tensors of one architecture: what it has chosen, and what lies outside all choices.
@@ -86,20 +137,21 @@ class Registry:
         Args:
             architecture: of the supernet's space.
             version: the newest one if ``None``.
-            copy: whether all tensors are private copies.
+            copy: whether all tensors are private copies, as for training them.
 
         Returns:
             Tensors by the supernet's ``state_dict`` names.
 
         Raises:
             UnknownVersionError: there is no such version; the message lists those that are there.
+            RegistryError: a shard was lost, with the machine that had it, and there is no mirror; the message names it.
         """
-        version = self.newest() if version is None else version
-        shards = [shard for shard in self._manifest(version).shards if _is_on_path(shard, architecture)]
-        blocks = self._store.read(version, [shard.digest for shard in shards])
+        manifest = self._manifest(version)
+        used = manifest.layout.used_by(architecture.indices)
         tensors: dict[str, Tensor] = {}
-        for shard, block in zip(shards, blocks, strict=True):
-            tensors |= view_tensors(block, shard.tensors, copy=copy)
+        for (number, places), block in zip(used.items(), self._store.read(manifest, list(used)), strict=True):
+            for place in places:
+                tensors |= view_tensors(block, manifest.layout.packs[number].shards[place], copy=copy)
         return tensors
 
     def frozen(self, model: nn.Module, architecture: Mapping[str, Any], *, version: int | None = None) -> nn.Module:
@@ -113,39 +165,84 @@ class Registry:
         chosen = Architecture.from_dict(generate_search_space(model), architecture)
         return transplant(model, choice_places(model), chosen, self.fetch(chosen, version=version))
 
+    def load_into(
+        self,
+        model: nn.Module,
+        architecture: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        supernet: nn.Module | None = None,
+    ) -> nn.Module:
+        """Copy an architecture's weights into a model, to be trained further for example.
+
+        Args:
+            model: a supernet, fixed or not; or with ``supernet`` what ``raynas.freeze`` makes of it.
+            architecture: of the supernet's space.
+            version: the newest one if ``None``.
+            supernet: the skeleton of the supernet, where ``model`` is frozen: it knows which part of a sliced layer is whose.
+
+        Returns:
+            ``model``.
+
+        Raises:
+            RegistryError: the model has other tensors than the architecture; the first is named.
+        """
+        skeleton = supernet if supernet is not None else model
+        chosen = Architecture.from_dict(generate_search_space(skeleton), architecture)
+        tensors = self.fetch(chosen, version=version)
+        if supernet is not None:
+            tensors = dict(transplant(supernet, choice_places(supernet), chosen, tensors).state_dict())
+        state = model.state_dict()
+        for name, tensor in tensors.items():
+            if name not in state or state[name].shape != tensor.shape:
+                found = list(state[name].shape) if name in state else "missing"
+                raise RegistryError(f"{name!r} of the model is {found}, expected {list(tensor.shape)}")
+        for name, tensor in tensors.items():
+            state[name].copy_(tensor)
+        return model
+
+    def lease(self, version: int | None = None) -> Lease:
+        """Keep a version while it is in use: ``with registry.lease(version) as version:``. The newest one if ``None``.
+
+        Raises:
+            UnknownVersionError: it is not there.
+        """
+        return Lease(self._store, self._manifest(version).version)
+
+    def delete(self, version: int) -> None:
+        """Drop a version now, from the mirror too.
+
+        Raises:
+            UnknownVersionError: it is not there.
+            RegistryError: it is in use.
+        """
+        self._store.delete(version)
+
+    def stats(self) -> RegistryStats:
+        """What the registry holds and has done."""
+        return self._store.stats()
+
     def close(self) -> None:
         """Drop everything that the store holds; the mirror stays."""
-        self._manifests.clear()
+        self._wait_for_background()
+        self._store.flush()
         self._store.close()
 
-    def _after_the_mirror(self) -> int | None:
-        """The next version of a registry whose versions are on disk only, as after ``close``."""
-        if self._mirror is None or self._store.versions():
-            return None
-        return max(self._mirror.versions(), default=0) + 1
-
-    def _manifest(self, version: int) -> Manifest:
-        if version not in self._manifests:
-            self._manifests[version] = self._store.manifest(version)
-        return self._manifests[version]
-
-    def _check_same_model(self, shards: list[Shard]) -> None:
-        known = {name: (entry.shape, entry.dtype) for name, entry in self._manifest(self.newest()).tensors().items()}
-        found = {name: (entry.shape, entry.dtype) for name, entry in Manifest(0, tuple(shards)).tensors().items()}
-        differing = sorted(name for name in {*known, *found} if known.get(name) != found.get(name))
-        if differing:
-            name = differing[0]
-            raise RegistryError(
-                f"registry {self.name!r} holds another model: {len(differing)} tensors differ, the first is {name!r}: "
-                f"found {found.get(name)}, expected {known.get(name)}; publish under another name"
+    def _manifest(self, version: int | None) -> Manifest:
+        if version is None and not self._store.versions():
+            raise UnknownVersionError(
+                f"registry {self.name!r} holds no weights; publish some first, with raynas.train_supernet(task, "
+                f"registry={self.name!r}) or the command raynas supernet FILE"
             )
+        return self._store.manifest(version)
 
-    def _restore(self, mirror: Mirror) -> None:
-        manifest = mirror.manifest(mirror.versions()[-1])
-        blocks: dict[str, Block] = {shard.digest: mirror.read(shard) for shard in manifest.shards}
-        self._store.commit(manifest.shards, blocks, version=manifest.version)
-
-
-def _is_on_path(shard: Shard, architecture: Architecture) -> bool:
-    chosen = architecture.indices
-    return all(key in chosen and not set(indices).isdisjoint(chosen[key]) for key, indices in shard.owner)
+    def _wait_for_background(self) -> None:
+        waiting, self._background = self._background, None
+        if waiting is None:
+            return
+        try:
+            waiting.result()
+        except RaynasError:
+            raise
+        except Exception as error:
+            raise RegistryError(f"publishing in the background failed: {error}") from error

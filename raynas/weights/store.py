@@ -1,31 +1,50 @@
-"""``ShardStore``: who keeps blocks and manifests. The one here keeps them in this process."""
+"""``ShardStore``: what a registry needs of whoever keeps its blocks and versions. One that does is in ``local_store``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from raynas.errors import UnknownVersionError
-from raynas.weights.shards import Block, Manifest, Shard
+from raynas.weights.blocks import Block
+from raynas.weights.layout import Layout
+from raynas.weights.manifest import Manifest
+from raynas.weights.version_table import RegistryStats
+
+KEEP = 3  # versions that stay by default, beside those in use
+
+
+class Upload(Protocol):
+    """A version on its way into a store.
+
+    Attributes:
+        known: digests of blocks that are there already, and stay at least as long as this.
+    """
+
+    known: set[str]
+
+    def add(self, digest: str, block: Block) -> None:
+        """Bring a block. It is copied before this returns. Raises ``NoRoomError`` if it does not fit."""
+        ...
+
+    def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
+        """Add the version; see ``VersionTable.commit``."""
+        ...
 
 
 class ShardStore(Protocol):
     """What a registry needs of the place where its blocks lie. Versions and blocks never change once they are there."""
 
-    def known(self, digests: Sequence[str]) -> set[str]:
-        """Which of these blocks are here already."""
-        ...
-
-    def commit(self, shards: Sequence[Shard], blocks: Mapping[str, Block], *, version: int | None = None) -> int:
-        """Add a version, all of it or nothing; ``blocks`` by digest has those that ``known`` did not name.
+    def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> Upload:
+        """Begin to add a version.
 
         Args:
-            shards: of the version.
-            blocks: see above.
-            version: its number, where it comes back from a mirror; ``None``: one more than the newest.
+            layout: of the weights.
+            share: whether the registry may belong to another run.
+            num_bytes: how much may be brought at most.
 
         Raises:
-            NoRoomError: the blocks do not fit; nothing was stored.
+            RegistryError: the registry holds another model, or belongs to another run.
+            NoRoomError: so much does not fit; nothing was stored.
         """
         ...
 
@@ -33,57 +52,46 @@ class ShardStore(Protocol):
         """The versions that are here, ascending."""
         ...
 
-    def manifest(self, version: int) -> Manifest:
-        """The shards of a version. Raises ``UnknownVersionError`` if it is not here."""
+    def manifest(self, version: int | None = None) -> Manifest:
+        """A version; the newest if ``None``. Raises ``UnknownVersionError`` if it is not here."""
         ...
 
-    def read(self, version: int, digests: Sequence[str]) -> list[Block]:
-        """Blocks of a version, read-only, over the store's own memory."""
+    def read(self, manifest: Manifest, numbers: Sequence[int]) -> list[Block]:
+        """Blocks of some packs of a version, read-only, over the store's own memory.
+
+        Raises:
+            RegistryError: a block was lost, or read again and found damaged; the shards are named.
+        """
+        ...
+
+    def lease(self, version: int, seconds: float) -> str:
+        """Keep a version for so many seconds at least; gives the name of the lease."""
+        ...
+
+    def renew(self, lease: str, version: int, seconds: float) -> None:
+        """Keep it longer."""
+        ...
+
+    def release(self, lease: str) -> None:
+        """The version is not needed any more."""
+        ...
+
+    def delete(self, version: int) -> None:
+        """Drop a version now, from the mirror too; see ``VersionTable.delete``."""
+        ...
+
+    def count_clashes(self, number: int) -> None:
+        """Count shards that two updates changed at once."""
+        ...
+
+    def stats(self) -> RegistryStats:
+        """What is here."""
+        ...
+
+    def flush(self) -> None:
+        """Wait until every version is in the mirror, if there is one. Raises ``RegistryError`` if one could not be written."""
         ...
 
     def close(self) -> None:
-        """Drop everything."""
+        """Drop everything; the mirror stays."""
         ...
-
-
-class LocalStore:
-    """Keeps everything in this process."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[str, Block] = {}
-        self._manifests: dict[int, Manifest] = {}
-
-    def known(self, digests: Sequence[str]) -> set[str]:
-        return self._blocks.keys() & set(digests)
-
-    def commit(self, shards: Sequence[Shard], blocks: Mapping[str, Block], *, version: int | None = None) -> int:
-        for block in blocks.values():
-            block.flags.writeable = False
-        self._blocks.update(blocks)
-        version = max(self._manifests, default=0) + 1 if version is None else version
-        self._manifests[version] = Manifest(version, tuple(shards))
-        return version
-
-    def versions(self) -> list[int]:
-        return sorted(self._manifests)
-
-    def manifest(self, version: int) -> Manifest:
-        try:
-            return self._manifests[version]
-        except KeyError:
-            raise UnknownVersionError(f"version {version} is not in the registry; it has {self.versions()}") from None
-
-    def read(self, version: int, digests: Sequence[str]) -> list[Block]:
-        return [self._blocks[digest] for digest in digests]
-
-    def close(self) -> None:
-        self._blocks.clear()
-        self._manifests.clear()
-
-
-_STORES: dict[str, LocalStore] = {}
-
-
-def local_store(name: str) -> LocalStore:
-    """The store of that name in this process; made if it is not there."""
-    return _STORES.setdefault(name, LocalStore())

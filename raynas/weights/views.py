@@ -7,29 +7,28 @@ without gradient and buffers, which a forward pass in training mode would write 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from raynas.weights.shards import Block, TensorEntry
+from raynas.weights.blocks import Block
+from raynas.weights.layout import Shard
 
 
-def view_tensors(block: Block, entries: Iterable[TensorEntry], *, copy: bool = False) -> dict[str, Tensor]:
-    """The tensors of a block by name.
+def view_tensors(block: Block, shard: Shard, *, copy: bool = False) -> dict[str, Tensor]:
+    """The tensors of a shard by name.
 
     Args:
-        block: the bytes.
-        entries: where each tensor lies in it.
+        block: the bytes of the whole block.
+        shard: where it lies in the block, and each tensor in it.
         copy: whether all tensors are private copies, not only the buffers.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # known, and said above
         whole = torch.from_numpy(block)
     tensors = {}
-    for entry in entries:
-        dtype: torch.dtype = getattr(torch, entry.dtype)
-        num_bytes = dtype.itemsize * torch.Size(entry.shape).numel()
-        tensor = whole[entry.offset : entry.offset + num_bytes].view(dtype).view(entry.shape)
+    for entry in shard.tensors:
+        start = shard.start + entry.offset
+        tensor = whole[start : start + entry.num_bytes].view(entry.torch_dtype).view(entry.shape)
         tensors[entry.name] = tensor.clone() if copy or entry.is_buffer else tensor
     return tensors

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from raynas.weights.shards import ALIGNMENT
 from torch import nn
 
 from raynas.errors import RegistryError
 from raynas.nn import LayerChoice, state_owners
 from raynas.weights import Manifest, digest_block, make_shards
-from raynas.weights.shards import ALIGNMENT
 
 
 @pytest.mark.parametrize("fixture", ["supernet", "every_kind"])

@@ -1,0 +1,225 @@
+"""``RayStore``: a shard store whose blocks lie in Ray's object store. Who owns them is in ``registry_actor``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
+
+from raynas.errors import NoRoomError, RaynasError, RegistryError
+from raynas.runtime.cluster import AT_DISCONNECT
+from raynas.runtime.registry_actor import RegistryActor
+from raynas.weights import KEEP, Block, Digests, Layout, Manifest, RegistryStats, ShardStore, Storage
+
+NAMESPACE = "raynas"  # every driver of a cluster sees the registries of the others
+WAVE = 64_000_000  # bytes that are handed to the registry at once, while the next ones are put
+MAX_ATTEMPTS = 4  # to bring a block again that was lost
+
+_HANDLES: dict[str, Any] = {}  # an actor that is not detached lives as long as its creator's handle
+AT_DISCONNECT.append(_HANDLES.clear)
+
+
+class RayStore:
+    """The client's side of a ``RegistryActor``. Used from any process of the cluster.
+
+    Args:
+        name: of the registry.
+        actor: its handle.
+        storage: where it is mirrored.
+    """
+
+    def __init__(self, name: str, actor: Any, storage: Storage | None) -> None:
+        self._name, self._actor = name, actor
+        self._owner = storage.place if storage is not None else f"the Ray job {ray.get_runtime_context().get_job_id()}"
+        self._node_id = ray.get_runtime_context().get_node_id()
+        self._layout: Layout | None = None
+        self._manifest: Manifest | None = None  # the last one that was read, with references to its blocks
+        self._refs: dict[int, Any] = {}
+
+    def open(self) -> None:
+        """Wait until the newest whole version of the mirror, if there is one, is here."""
+        for problem in self._call("open"):
+            logging.getLogger(__name__).warning("%s", problem)
+
+    def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> RayUpload:
+        begun = None
+        if self._layout is not None and self._layout.digest == layout.digest:
+            begun = self._call("begin", layout.digest, None, self._owner, share)
+        if begun is None:
+            begun = self._call("begin", layout.digest, layout, self._owner, share)
+        self._layout = layout
+        name, known, num_held = begun
+        self._check_room(2 * num_bytes + num_held)  # twice while the registry takes them over
+        return RayUpload(self, name, known)
+
+    def versions(self) -> list[int]:
+        versions: list[int] = self._call("versions")
+        return versions
+
+    def manifest(self, version: int | None = None) -> Manifest:
+        if self._manifest is not None and self._manifest.version == version:
+            return self._manifest
+        known = self._layout
+        found: Manifest | tuple[int, Digests] = self._call("manifest", version, known.digest if known is not None else None)
+        manifest = found if isinstance(found, Manifest) else Manifest(found[0], known, found[1])  # type: ignore[arg-type]
+        self._layout = manifest.layout
+        if self._manifest is None or self._manifest.version != manifest.version:
+            self._manifest, self._refs = manifest, {}
+        return self._manifest
+
+    def read(self, manifest: Manifest, numbers: Sequence[int]) -> list[Block]:
+        if self._manifest is None or manifest.version != self._manifest.version:
+            self._manifest, self._refs = manifest, {}
+        missing = [number for number in numbers if number not in self._refs]
+        if missing:
+            self._refs.update(zip(missing, self._call("refs", manifest.version, missing), strict=True))
+        refs = [self._refs[number] for number in numbers]
+        try:
+            if None not in refs:
+                return [np.asarray(block) for block in ray.get(refs)]
+        except (ObjectLostError, RayTaskError):
+            pass  # one of them was lost; which one is found out below
+        return [self._read_again(manifest, number) for number in numbers]
+
+    def lease(self, version: int, seconds: float) -> str:
+        lease: str = self._call("lease", version, seconds)
+        return lease
+
+    def renew(self, lease: str, version: int, seconds: float) -> None:
+        self._call("renew", lease, version, seconds)
+
+    def release(self, lease: str) -> None:
+        self._call("release", lease)
+
+    def delete(self, version: int) -> None:
+        self._call("delete", version)
+        if self._manifest is not None and self._manifest.version == version:
+            self._manifest, self._refs = None, {}
+
+    def count_clashes(self, number: int) -> None:
+        self._call("count_clashes", number)
+
+    def stats(self) -> RegistryStats:
+        stats: RegistryStats = self._call("stats")
+        return replace(stats, spilled_bytes=_spilled_bytes())
+
+    def flush(self) -> None:
+        failure = self._call("flush")
+        if failure is not None:
+            raise RegistryError(failure)
+
+    def close(self) -> None:
+        self._manifest, self._refs = None, {}
+        self._call("close")
+
+    def _read_again(self, manifest: Manifest, number: int) -> Block:
+        """A block, recovered if it was lost."""
+        for _ in range(MAX_ATTEMPTS):
+            ref = self._refs.get(number)
+            try:
+                if ref is not None:
+                    return np.asarray(ray.get(ref))
+            except ObjectLostError:
+                pass
+            except RayTaskError as error:
+                cause = error.cause
+                if not isinstance(cause, ObjectLostError):
+                    raise (cause if isinstance(cause, RaynasError) else error) from None
+            lost = ref.hex() if ref is not None else ""
+            (self._refs[number],) = self._call("recover", manifest.version, number, lost, self._node_id)
+        raise RegistryError(f"a block of version {manifest.version} of registry {self._name!r} was lost again and again")
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """Call the actor. A call that it did not answer because it died is sent again once it is back."""
+        try:
+            return ray.get(getattr(self._actor, method).remote(*arguments))
+        except RayActorError as error:
+            _HANDLES.pop(self._name, None)
+            raise RegistryError(
+                f"registry {self._name!r} is gone: what kept it alive has ended; open it anew, with its storage_path"
+            ) from error
+        except RayTaskError as error:
+            if isinstance(error.cause, RaynasError):
+                raise error.cause from None
+            raise
+
+    def _check_room(self, needed: int) -> None:
+        room = next(node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["NodeID"] == self._node_id)
+        if needed > room:
+            raise NoRoomError(
+                f"publishing needs {needed / 1e6:.0f} MB of object store on this machine, which has {room / 1e6:.0f} MB; "
+                "raise it with --object-store-memory (raynas run, ray start) or ray.init(object_store_memory=...)"
+            )
+
+
+class RayUpload:
+    """An ``Upload`` into a ``RayStore``: blocks are put here, and taken over by the registry in waves."""
+
+    def __init__(self, store: RayStore, name: str, known: set[str]) -> None:
+        self.known = known
+        self._store, self._name = store, name
+        self._wave: dict[str, Any] = {}
+        self._num_bytes = 0
+        self._taken: list[Any] = []
+
+    def add(self, digest: str, block: Block) -> None:
+        self._wave[digest] = ray.put(block)
+        self._num_bytes += block.nbytes
+        if self._num_bytes >= WAVE:
+            self._hand_over()
+
+    def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
+        self._hand_over()
+        ray.get(self._taken)
+        version: int | None = self._store._call("commit", self._name, dict(changed), dict(seen or {}))
+        return version
+
+    def _hand_over(self) -> None:
+        if self._wave:
+            self._taken.append(self._store._actor.take.remote(self._name, self._wave, self._store._node_id))
+            self._wave, self._num_bytes = {}, 0
+
+
+def open_ray_store(name: str, storage: Storage | None = None, *, keep: int = KEEP, detached: bool = False) -> ShardStore:
+    """The store of that name in this cluster; the first to open it keeps it alive, and says where it is mirrored.
+
+    Args:
+        name: of the registry.
+        storage: where it is mirrored.
+        keep: how many versions that nobody uses stay.
+        detached: whether it outlives the process that opens it first.
+
+    Raises:
+        RegistryError: there are versions in the mirror, and none of them is whole.
+    """
+    is_new = name not in _HANDLES
+    if is_new:
+        remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(RegistryActor)
+        options = remote.options(
+            name=f"raynas-registry-{name}",
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached" if detached else None,
+        )
+        _HANDLES[name] = options.remote(name, storage, keep)
+    store = RayStore(name, _HANDLES[name], storage)
+    if is_new and storage is not None:
+        store.open()
+    return store
+
+
+def _spilled_bytes() -> int:
+    """What the object store of this machine has written to disk; Ray tells it in no other way."""
+    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+
+    try:
+        state = get_state_from_address(ray.get_runtime_context().gcs_address)
+        spilled: int = get_memory_info_reply(state).store_stats.spilled_bytes_total
+    except Exception:  # private, and so without a promise
+        return 0
+    return spilled

@@ -1,0 +1,238 @@
+"""``Layout``: where each tensor of a supernet lies, in shards and in blocks. What the bytes are is not known here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raynas.errors import RegistryError
+from raynas.nn import Owner, state_owners
+
+ALIGNMENT = 64  # bytes; a cache line, and enough for every dtype
+SMALL = 1_000_000  # bytes; a smaller shard shares its block with the other small ones of its mutable
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """Where a tensor lies in its shard.
+
+    Attributes:
+        name: as in the supernet's ``state_dict``.
+        dtype: torch's name of it, ``"float32"``.
+        shape: sizes; empty for a scalar.
+        offset: in bytes from the beginning of the shard, a multiple of ``ALIGNMENT``.
+        is_buffer: whether it is a buffer rather than a parameter.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    is_buffer: bool
+
+    @cached_property
+    def torch_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    @cached_property
+    def num_bytes(self) -> int:
+        return self.torch_dtype.itemsize * torch.Size(self.shape).numel()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The tensors of one candidate, or of what lies outside all choices.
+
+    Attributes:
+        owner: keys and the indices at which the shard is used; empty outside all choices.
+        start: where it begins in its block, in bytes.
+        num_bytes: its length.
+        tensors: the tensors in it.
+    """
+
+    owner: Owner
+    start: int
+    num_bytes: int
+    tensors: tuple[TensorEntry, ...]
+
+    @property
+    def end(self) -> int:
+        """Where it ends in its block."""
+        return self.start + self.num_bytes
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return " in ".join(f"{key}[{', '.join(map(str, at))}]" for key, at in reversed(self.owner)) or "outside all choices"
+
+    def is_used_by(self, chosen: Mapping[str, Iterable[int]]) -> bool:
+        """Whether the shard takes part where for each key these candidates do."""
+        return all(key in chosen and not set(indices).isdisjoint(chosen[key]) for key, indices in self.owner)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What one block holds: one large shard, or the small ones of one mutable, one after the other.
+
+    Attributes:
+        num_bytes: the length of the block.
+        shards: in the order in which they lie.
+    """
+
+    num_bytes: int
+    shards: tuple[Shard, ...]
+
+    def tensors(self) -> Iterator[TensorEntry]:
+        """All tensors in it."""
+        for shard in self.shards:
+            yield from shard.tensors
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every tensor of a supernet in its place; the same for every version of its weights."""
+
+    packs: tuple[Pack, ...]
+    _hash: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, model: nn.Module, state: Mapping[str, Tensor]) -> Layout:
+        """The layout of a model.
+
+        Args:
+            model: with mutables.
+            state: its ``state_dict()``.
+
+        Raises:
+            RegistryError: a tensor is quantised or sparse, or an entry of ``state_dict`` is no tensor.
+        """
+        buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+        by_owner: dict[Owner, dict[str, Tensor]] = {}
+        owners = state_owners(model)
+        for name, tensor in state.items():
+            by_owner.setdefault(owners[name], {})[name] = _checked(name, tensor)
+        shards = [_lay_shard(owner, tensors, buffers) for owner, tensors in by_owner.items()]
+        return cls(tuple(_lay_packs(shards)))
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorEntry]:
+        """All tensors by name."""
+        return {entry.name: entry for pack in self.packs for entry in pack.tensors()}
+
+    @cached_property
+    def num_shards(self) -> int:
+        return sum(len(pack.shards) for pack in self.packs)
+
+    @cached_property
+    def num_bytes(self) -> int:
+        return sum(pack.num_bytes for pack in self.packs)
+
+    def used_by(self, chosen: Mapping[str, Iterable[int]]) -> dict[int, list[int]]:
+        """Numbers of the packs that take part, with the numbers of their shards that do; see ``Shard.is_used_by``."""
+        used: dict[int, list[int]] = {}
+        for number, pack in enumerate(self.packs):
+            taking_part = [place for place, shard in enumerate(pack.shards) if shard.is_used_by(chosen)]
+            if taking_part:
+                used[number] = taking_part
+        return used
+
+    def differences(self, found: Layout) -> list[str]:
+        """Which tensors of another layout are not as in this one, a line for each."""
+        ours, theirs = self.tensors, found.tensors
+        lines = []
+        for name in sorted({*ours, *theirs}):
+            one, other = _describe(ours.get(name)), _describe(theirs.get(name))
+            if one != other:
+                lines.append(f"{name!r} is {other}, expected {one}")
+        if not lines and self != found:
+            lines.append("the tensors are the same, but belong to other candidates")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"packs": [asdict(pack) for pack in self.packs]}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Layout:
+        """Read what ``to_dict`` wrote. Raises ``RegistryError`` where it is something else."""
+        try:
+            return cls(tuple(_read_pack(pack) for pack in document["packs"]))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise RegistryError(f"this is no layout of weights: {type(error).__name__} {error}") from None
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits that tell layouts apart."""
+        if "digest" not in self._hash:
+            text = json.dumps(self.to_dict(), sort_keys=True)
+            self._hash["digest"] = hashlib.sha256(text.encode()).hexdigest()[:32]
+        return self._hash["digest"]
+
+
+def _checked(name: str, tensor: object) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise RegistryError(f"{name!r} is a {type(tensor).__name__}; only tensors can be published")
+    if tensor.is_quantized or tensor.layout != torch.strided:
+        raise RegistryError(f"tensor {name!r} is quantised or sparse; only dense tensors can be published")
+    return tensor
+
+
+def _lay_shard(owner: Owner, tensors: Mapping[str, Tensor], buffers: set[str]) -> Shard:
+    entries, offset, placed = [], 0, dict[tuple[int, torch.Size, tuple[int, ...]], int]()
+    for name, tensor in tensors.items():
+        same = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        at = placed.get(same, offset) if tensor.numel() else offset  # tied tensors are stored once
+        entries.append(TensorEntry(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), at, name in buffers))
+        if at == offset:
+            placed[same] = offset
+            offset += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+    return Shard(owner, 0, offset, tuple(entries))
+
+
+def _lay_packs(shards: Iterable[Shard]) -> Iterator[Pack]:
+    small: dict[str, list[Shard]] = {}
+    for shard in shards:
+        if shard.num_bytes >= SMALL:
+            yield Pack(shard.num_bytes, (shard,))
+        else:
+            small.setdefault(shard.owner[-1][0] if shard.owner else "", []).append(shard)
+    for members in small.values():
+        start, placed = 0, []
+        for shard in members:
+            placed.append(Shard(shard.owner, start, shard.num_bytes, shard.tensors))
+            start += shard.num_bytes
+        yield Pack(start, tuple(placed))
+
+
+def _read_pack(document: Mapping[str, Any]) -> Pack:
+    shards = []
+    for entry in document["shards"]:
+        owner = tuple((str(key), tuple(map(int, indices))) for key, indices in entry["owner"])
+        tensors = tuple(_read_entry(each) for each in entry["tensors"])
+        shards.append(Shard(owner, int(entry["start"]), int(entry["num_bytes"]), tensors))
+    pack = Pack(int(document["num_bytes"]), tuple(shards))
+    inside = all(shard.start >= 0 and shard.end <= pack.num_bytes for shard in shards)
+    if not inside or not all(
+        at.offset >= 0 and at.offset + at.num_bytes <= shard.num_bytes for shard in shards for at in shard.tensors
+    ):
+        raise ValueError("a tensor lies outside of its block")
+    return pack
+
+
+def _read_entry(document: Mapping[str, Any]) -> TensorEntry:
+    entry = TensorEntry(**{**document, "shape": tuple(map(int, document["shape"]))})
+    if not isinstance(entry.torch_dtype, torch.dtype) or min(entry.shape, default=0) < 0:
+        raise ValueError(f"{entry.name!r} has the dtype {entry.dtype!r} and the shape {entry.shape}")
+    return entry
+
+
+def _describe(entry: TensorEntry | None) -> str:
+    return f"{entry.dtype} {list(entry.shape)}" if entry is not None else "missing"

@@ -1,0 +1,177 @@
+"""``LocalStore``: a shard store in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from raynas.errors import RegistryError
+from raynas.weights.blocks import Block
+from raynas.weights.layout import Layout
+from raynas.weights.manifest import Manifest
+from raynas.weights.mirror import Mirror
+from raynas.weights.storage import Storage
+from raynas.weights.store import KEEP
+from raynas.weights.version_table import RegistryStats, VersionTable
+
+
+class LocalStore:
+    """Keeps everything in this process. The mirror, if there is one, is written before a version can be seen.
+
+    Args:
+        storage: in which versions are mirrored; the newest whole one is taken from there.
+        keep: how many versions that nobody uses stay.
+        name: of the registry, for messages.
+
+    Raises:
+        RegistryError: there are versions in the mirror, and none of them is whole.
+    """
+
+    def __init__(self, storage: Storage | None = None, *, keep: int = KEEP, name: str = "") -> None:
+        self.storage = storage
+        self._name, self._lock = name, threading.RLock()
+        self._table = VersionTable[Block](keep)
+        self._mirror = Mirror(storage) if storage is not None else None
+        if self._mirror is not None:
+            self._restore(self._mirror)
+
+    def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> LocalUpload:
+        owner = self.storage.place if self.storage is not None else "this process"
+        with self._lock:
+            self._table.check(layout, owner, share=share, name=self._name)
+            return LocalUpload(self, *self._table.begin())
+
+    def versions(self) -> list[int]:
+        with self._lock:
+            return self._table.versions()
+
+    def manifest(self, version: int | None = None) -> Manifest:
+        with self._lock:
+            return self._table.manifest(version)
+
+    def read(self, manifest: Manifest, numbers: Sequence[int]) -> list[Block]:
+        with self._lock:
+            return [self._read(manifest, number) for number in numbers]
+
+    def lease(self, version: int, seconds: float) -> str:
+        with self._lock:
+            return self._table.lease(version, seconds)
+
+    def renew(self, lease: str, version: int, seconds: float) -> None:
+        with self._lock:
+            self._table.renew(lease, version, seconds)
+
+    def release(self, lease: str) -> None:
+        with self._lock:
+            self._table.release(lease)
+            self._tidy()
+
+    def delete(self, version: int) -> None:
+        with self._lock:
+            self._table.delete(version)
+            self._tidy()
+
+    def count_clashes(self, number: int) -> None:
+        with self._lock:
+            self._table.count_clashes(number)
+
+    def stats(self) -> RegistryStats:
+        with self._lock:
+            mirrored = self._mirror.versions() if self._mirror is not None else []
+            return replace(self._table.stats(), mirrored=max(mirrored, default=None))
+
+    def flush(self) -> None:
+        """Nothing: every version is there already."""
+
+    def close(self) -> None:
+        with self._lock:
+            next_version = self._table.next_version
+            self._table = VersionTable[Block](self._table.keep)
+            self._table.next_version = next_version if self._mirror is not None else 1
+
+    def _restore(self, mirror: Mirror) -> None:
+        """Take the newest whole version from the mirror; older ones are read when they are asked for."""
+        found = mirror.read_newest()
+        if found is None:
+            return
+        newest, blocks = found
+        for version in mirror.versions():
+            if version < newest.version:
+                try:
+                    self._table.insert(mirror.manifest(version), {})
+                except RegistryError:
+                    continue  # damaged, and nobody has asked for it
+        self._table.insert(newest, blocks)
+        self._table.next_version = max(mirror.versions()) + 1
+
+    def _read(self, manifest: Manifest, number: int) -> Block:
+        digest = manifest.blocks[number]
+        held = self._table.handles([digest])
+        if not held and manifest.version not in self._table.versions():
+            raise RegistryError(f"version {manifest.version} was dropped; with a lease it would have stayed")
+        if not held:
+            assert self._mirror is not None
+            held = {digest: _read_only(self._mirror.read(manifest.layout.packs[number], manifest.digests[number]))}
+            self._table.replace(digest, held[digest])
+        return held[digest]
+
+    def add(self, upload: str, digest: str, block: Block) -> None:
+        """Keep a copy of a block for an upload."""
+        kept = _read_only(block.copy())
+        with self._lock:
+            self._table.add(upload, {digest: kept})
+
+    def commit(self, upload: str, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str]) -> int | None:
+        """Add a version; see ``VersionTable.commit``."""
+        with self._lock:
+            version = self._table.commit(upload, changed, seen)
+            if version is not None and self._mirror is not None:
+                manifest = self._table.manifest(version)
+                for number, (pack, digests) in enumerate(zip(manifest.layout.packs, manifest.digests, strict=True)):
+                    self._mirror.write_block(pack, digests, self._read(manifest, number))
+                self._mirror.write_manifest(manifest)
+            self._tidy()
+            return version
+
+    def _tidy(self) -> None:
+        """Delete from the mirror what the table has dropped."""
+        here = self._table.versions()
+        if self._mirror is None or not here:
+            return
+        for version in set(self._mirror.versions()) - set(here):
+            self._mirror.forget(version, [self._table.manifest(each) for each in here])
+
+
+class LocalUpload:
+    """An ``Upload`` into a ``LocalStore``."""
+
+    def __init__(self, store: LocalStore, name: str, known: set[str]) -> None:
+        self.known = known
+        self._store, self._name = store, name
+
+    def add(self, digest: str, block: Block) -> None:
+        self._store.add(self._name, digest, block)
+
+    def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
+        return self._store.commit(self._name, changed, seen or {})
+
+
+_STORES: dict[str, LocalStore] = {}
+
+
+def open_local_store(name: str, storage: Storage | None = None, *, keep: int = KEEP) -> LocalStore:
+    """The store of that name in this process; made if it is not there, or if it is empty and other storage is given.
+
+    Raises:
+        RegistryError: as for ``LocalStore``.
+    """
+    known = _STORES.get(name)
+    if known is None or (storage is not None and not known.versions()):
+        _STORES[name] = known = LocalStore(storage, keep=keep, name=name)
+    return known
+
+
+def _read_only(block: Block) -> Block:
+    block.flags.writeable = False
+    return block

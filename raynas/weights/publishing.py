@@ -1,0 +1,145 @@
+"""From a model to a version in a store: which blocks are new, and that they are whole."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from raynas.weights.blocks import Block, block_digest, digest_shards, fill, find_nan, make_block
+from raynas.weights.layout import Layout, Pack
+from raynas.weights.store import ShardStore
+
+Changed = Iterable[str] | Mapping[str, Iterable[int]]  # keys, or the indices of their candidates
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The weights of a model as they are to be published.
+
+    Attributes:
+        layout: of the model.
+        state: its ``state_dict()``.
+        numbers: which packs may have changed.
+    """
+
+    layout: Layout
+    state: dict[str, Tensor]
+    numbers: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """How much may be stored."""
+        return sum(self.layout.packs[number].num_bytes for number in self.numbers)
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """The packs by number, one after the other in the same memory: each is valid until the next one."""
+        packs = [self.layout.packs[number] for number in self.numbers]
+        pinned = any(tensor.is_cuda for tensor in self.state.values())
+        scratch = make_block(max((pack.num_bytes for pack in packs), default=0), pinned=pinned)
+        for number, pack in zip(self.numbers, packs, strict=True):
+            block = scratch[: pack.num_bytes]
+            fill(block, pack, self.state)
+            yield number, block
+
+    def copied_blocks(self) -> list[tuple[int, Block]]:
+        """All of them at once, as they are now, so that the model may go on training."""
+        copied = []
+        for number in self.numbers:
+            pack = self.layout.packs[number]
+            block = make_block(pack.num_bytes)
+            fill(block, pack, self.state)
+            copied.append((number, block))
+        return copied
+
+
+class Publisher:
+    """Brings weights into a store.
+
+    Args:
+        store: where to.
+        name: of the registry.
+        share: whether the registry may belong to another run.
+    """
+
+    def __init__(self, store: ShardStore, name: str, *, share: bool) -> None:
+        self._store, self._name, self._share = store, name, share
+        self._layouts: weakref.WeakKeyDictionary[nn.Module, tuple[object, Layout]] = weakref.WeakKeyDictionary()
+        self._told_of_nan = False
+
+    def prepare(self, model: nn.Module, changed: Changed | None) -> Publication:
+        """What is to be published of a model; see ``Registry.publish``.
+
+        Raises:
+            RegistryError: a tensor is quantised or sparse.
+        """
+        state = model.state_dict()
+        layout = self._layout(model, state)
+        if changed is None or not self._store.versions():
+            return Publication(layout, state, tuple(range(len(layout.packs))))
+        return Publication(layout, state, tuple(sorted(layout.used_by(_as_choices(layout, changed)))))
+
+    def send(self, publication: Publication, blocks: Iterable[tuple[int, Block]]) -> int:
+        """Store what is new of these blocks, and add the version."""
+        layout = publication.layout
+        upload = self._store.begin(layout, share=self._share, num_bytes=publication.num_bytes)
+        changed: dict[int, tuple[str, ...]] = {}
+        for number, block in blocks:
+            pack = layout.packs[number]
+            changed[number] = digests = digest_shards(block, pack)
+            digest = block_digest(digests)
+            if digest not in upload.known:
+                self._warn_of_nan(block, pack)
+                upload.add(digest, block)
+                upload.known.add(digest)
+        version = upload.commit(changed)
+        assert version is not None  # nothing was asked of the newest version
+        return version
+
+    def _layout(self, model: nn.Module, state: Mapping[str, Tensor]) -> Layout:
+        """The layout, made anew when the model's tensors are not those that it was made of."""
+        made_of = [
+            (name, tensor.data_ptr(), tensor.shape, tensor.dtype) if isinstance(tensor, Tensor) else name
+            for name, tensor in state.items()
+        ]
+        known = self._layouts.get(model)
+        if known is None or known[0] != made_of:
+            known = self._layouts[model] = (made_of, Layout.of(model, state))
+        return known[1]
+
+    def _warn_of_nan(self, block: Block, pack: Pack) -> None:
+        if self._told_of_nan:
+            return
+        for shard in pack.shards:
+            name = find_nan(block, shard)
+            if name is not None:
+                self._told_of_nan = True
+                logging.getLogger(__name__).warning("weights published to %r hold NaN, in %r first", self._name, name)
+                return
+
+
+def _as_choices(layout: Layout, changed: Changed) -> dict[str, Iterable[int]]:
+    """For each key the candidates that may have changed: all of a key that is given without indices, and of its parents."""
+    at: dict[str, set[int]] = {}
+    for pack in layout.packs:
+        for shard in pack.shards:
+            for key, indices in shard.owner:
+                at.setdefault(key, set()).update(indices)
+    if isinstance(changed, Mapping):
+        return {key: set(indices) for key, indices in changed.items()}
+    keys = set(changed)
+    parents = {
+        (parent, index)
+        for pack in layout.packs
+        for shard in pack.shards
+        if any(key in keys for key, _ in shard.owner)
+        for parent, indices in shard.owner
+        for index in indices
+    }
+    chosen: dict[str, set[int]] = {key: set(at.get(key, ())) for key in keys}
+    for parent, index in parents:
+        chosen.setdefault(parent, set()).add(index)
+    return dict(chosen)
