@@ -28,7 +28,7 @@ LAYERS = {
         *("torch", "pyarrow", "safetensors"),
         *("space", "explore", "nn", "mutators", "weights", "oneshot", "report", "runtime"),
     },
-    "testing": {"pytest", "hypothesis", "numpy", "space", "explore", "weights"},
+    "testing": {"pytest", "hypothesis", "numpy", "torch", "space", "explore", "nn", "weights"},
     "cli": {"click", "rich", "raynas"},
     "searchers": {"numpy", "torch", "optuna", "space", "explore"},
 }

@@ -22,6 +22,7 @@ from raynas.oneshot import (
     CommitAlone,
     Log,
     OneShotTrainer,
+    TakingPart,
     Task,
     Trainer,
     TrainHooks,
@@ -129,7 +130,7 @@ def train_supernet(
 
         connect()
     publish = Publish(WeightRegistry(registry or name, folder.weights.resolve()))
-    job = replace(job, publish=publish.on_the_way)
+    job = replace(job, publish=publish.on_the_way, callbacks=(publish.taking_part, *job.callbacks))
     if num_workers:
         where = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet", wait=wait)
         finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)
@@ -159,9 +160,11 @@ class Publish:
 
     def __init__(self, registry: WeightRegistry) -> None:
         self.registry = registry
+        self.taking_part = TakingPart()
 
     def __call__(self, trainer: Trainer) -> dict[str, Any]:
         version = self.registry.publish(trainer.model)
+        self.registry.flush()
         assert isinstance(trainer, OneShotTrainer)
         learnt = trainer.mutator.export_architecture().to_dict() if trainer.learns_architecture else None
         return {
@@ -172,9 +175,10 @@ class Publish:
         }
 
     def on_the_way(self, trainer: Trainer) -> None:
-        """Publish before the end; called on every worker."""
+        """Publish before the end, while training goes on; called on every worker."""
+        changed = self.taking_part.take(trainer)
         if trainer.world.rank == 0:
-            self.registry.publish(trainer.model)
+            self.registry.publish_in_background(trainer.model, changed=changed)
 
 
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:

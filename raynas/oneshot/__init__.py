@@ -9,6 +9,7 @@ from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
 from raynas.oneshot.options import Callback, Log, TrainHooks, TrainOptions
 from raynas.oneshot.scoring import recalibrate, score
+from raynas.oneshot.taking_part import TakingPart
 from raynas.oneshot.task import Task
 from raynas.oneshot.tensorboard import tensorboard_log
 from raynas.oneshot.trainer import Trainer
@@ -23,6 +24,7 @@ __all__ = [
     "CommitAlone",
     "Log",
     "OneShotTrainer",
+    "TakingPart",
     "Task",
     "TrainHooks",
     "TrainOptions",

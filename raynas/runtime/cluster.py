@@ -48,9 +48,19 @@ def connect(object_store_bytes: int | None = None) -> None:
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     if address == "local" and object_store_bytes is not None:
         own["object_store_memory"] = object_store_bytes
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    try:
+        _join(address, own)
+    except Exception as error:
+        if not own or "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()  # a machine that is busy may take longer than the half minute that Ray gives itself
+        _join(address, own)
     if own:
         _STARTED_HERE.add(ray.get_runtime_context().gcs_address)
+
+
+def _join(address: str, own: Mapping[str, Any]) -> None:
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
 
 
 def disconnect() -> None:

@@ -115,7 +115,9 @@ class RayStore:
 
     def close(self) -> None:
         self._manifest, self._refs = None, {}
-        self._call("close")
+        if self._call("close"):
+            ray.kill(self._actor)
+            _HANDLES.pop(self._name, None)
 
     def _read_again(self, manifest: Manifest, number: int) -> Block:
         """A block, recovered if it was lost."""
@@ -206,7 +208,7 @@ def open_ray_store(name: str, storage: Storage | None = None, *, keep: int = KEE
             get_if_exists=True,
             lifetime="detached" if detached else None,
         )
-        _HANDLES[name] = options.remote(name, storage, keep)
+        _HANDLES[name] = options.remote(name, storage, keep, detached)
     store = RayStore(name, _HANDLES[name], storage)
     if is_new and storage is not None:
         store.open()

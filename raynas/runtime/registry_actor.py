@@ -27,11 +27,12 @@ class RegistryActor:
         name: of the registry.
         storage: in which versions are mirrored, in the background.
         keep: how many versions that nobody uses stay.
+        detached: whether it outlives its driver.
     """
 
-    def __init__(self, name: str, storage: Storage | None, keep: int) -> None:
+    def __init__(self, name: str, storage: Storage | None, keep: int, detached: bool) -> None:
         self._name = name
-        self._storage = storage
+        self._storage, self._detached = storage, detached
         self._mirror = Mirror(storage) if storage is not None else None
         self._table = VersionTable[Any](keep)
         self._nodes: dict[str, str] = {}  # of each block, the machine that it was brought from
@@ -178,12 +179,13 @@ class RegistryActor:
         failure, self._failure = self._failure, None
         return failure
 
-    async def close(self) -> None:
-        """Drop everything; the mirror stays."""
+    async def close(self) -> bool:
+        """Drop everything; the mirror stays. Gives whether there is nobody but the caller to end this actor."""
         next_version = self._table.next_version
         self._table = VersionTable(self._table.keep)
         self._table.next_version = next_version if self._mirror is not None else 1
         self._nodes.clear()
+        return self._detached
 
     # --- the mirror ------------------------------------------------------------------------------------------------
 

@@ -144,6 +144,10 @@ class Layout:
                 used[number] = taking_part
         return used
 
+    def all_of_it(self) -> dict[int, list[int]]:
+        """``used_by`` for every candidate at once."""
+        return {number: list(range(len(pack.shards))) for number, pack in enumerate(self.packs)}
+
     def differences(self, found: Layout) -> list[str]:
         """Which tensors of another layout are not as in this one, a line for each."""
         ours, theirs = self.tensors, found.tensors

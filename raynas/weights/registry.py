@@ -128,14 +128,14 @@ class Registry:
         """
         return self._manifest(None).version
 
-    def fetch(self, architecture: Architecture, *, version: int | None = None, copy: bool = False) -> dict[str, Tensor]:
+    def fetch(self, architecture: Architecture | None, *, version: int | None = None, copy: bool = False) -> dict[str, Tensor]:
         """The tensors of one architecture: what it has chosen, and what lies outside all choices.
 
         They lie over the store's own memory, which every reader shares: **do not write to them**. Buffers are always
         private copies.
 
         Args:
-            architecture: of the supernet's space.
+            architecture: of the supernet's space; ``None`` for the whole supernet.
             version: the newest one if ``None``.
             copy: whether all tensors are private copies, as for training them.
 
@@ -147,7 +147,7 @@ class Registry:
             RegistryError: a shard was lost, with the machine that had it, and there is no mirror; the message names it.
         """
         manifest = self._manifest(version)
-        used = manifest.layout.used_by(architecture.indices)
+        used = manifest.layout.used_by(architecture.indices) if architecture is not None else manifest.layout.all_of_it()
         tensors: dict[str, Tensor] = {}
         for (number, places), block in zip(used.items(), self._store.read(manifest, list(used)), strict=True):
             for place in places:
@@ -168,7 +168,7 @@ class Registry:
     def load_into(
         self,
         model: nn.Module,
-        architecture: Mapping[str, Any],
+        architecture: Mapping[str, Any] | None = None,
         *,
         version: int | None = None,
         supernet: nn.Module | None = None,
@@ -177,7 +177,7 @@ class Registry:
 
         Args:
             model: a supernet, fixed or not; or with ``supernet`` what ``raynas.freeze`` makes of it.
-            architecture: of the supernet's space.
+            architecture: of the supernet's space; ``None`` for the whole supernet.
             version: the newest one if ``None``.
             supernet: the skeleton of the supernet, where ``model`` is frozen: it knows which part of a sliced layer is whose.
 
@@ -187,10 +187,10 @@ class Registry:
         Raises:
             RegistryError: the model has other tensors than the architecture; the first is named.
         """
-        skeleton = supernet if supernet is not None else model
-        chosen = Architecture.from_dict(generate_search_space(skeleton), architecture)
+        space = generate_search_space(supernet if supernet is not None else model)
+        chosen = Architecture.from_dict(space, architecture) if architecture is not None else None
         tensors = self.fetch(chosen, version=version)
-        if supernet is not None:
+        if supernet is not None and chosen is not None:
             tensors = dict(transplant(supernet, choice_places(supernet), chosen, tensors).state_dict())
         state = model.state_dict()
         for name, tensor in tensors.items():
@@ -214,7 +214,7 @@ class Registry:
 
         Raises:
             UnknownVersionError: it is not there.
-            RegistryError: it is in use.
+            RegistryError: it is in use, or is the newest one.
         """
         self._store.delete(version)
 
@@ -223,7 +223,7 @@ class Registry:
         return self._store.stats()
 
     def close(self) -> None:
-        """Drop everything that the store holds; the mirror stays."""
+        """Drop everything that the store holds; the mirror stays. A detached registry ends."""
         self._wait_for_background()
         self._store.flush()
         self._store.close()

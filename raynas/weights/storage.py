@@ -56,10 +56,7 @@ class Storage:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            beside.write_bytes(content)
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)

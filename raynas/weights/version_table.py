@@ -211,8 +211,10 @@ class VersionTable(Generic[Handle]):
 
         Raises:
             UnknownVersionError: it is not here.
-            RegistryError: it is in use.
+            RegistryError: it is in use, or is the newest one.
         """
+        if version == self.manifest().version:
+            raise RegistryError(f"version {version} is the newest one, from which others are made; publish another one first")
         self.manifest(version)
         if version in self._leased():
             raise RegistryError(f"version {version} is in use: it is under a lease")

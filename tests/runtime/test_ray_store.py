@@ -1,0 +1,83 @@
+"""The registry in the object store keeps the contract, also when its actor dies."""
+
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import ray
+import torch
+
+import raynas
+from raynas.errors import RegistryError
+from raynas.nn import generate_search_space
+from raynas.testing import RegistryContract
+from raynas.testing.registry_contract import Net
+from raynas.weights import Registry
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+
+def kill_actor(registry: Registry) -> None:
+    """Kill the process of a registry's actor; Ray starts another one."""
+    ray.kill(registry._store._actor, no_restart=False)
+
+
+class TestRay(RegistryContract):
+    """One actor serves all tests: starting one takes seconds."""
+
+    num_examples = 4
+    num_commands = 12
+    opened: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        cls.opened["folder"] = tmp_path_factory.mktemp("mirror")
+
+    def make_registry(self, name: str, storage_path: Path) -> Registry:
+        registry = raynas.WeightRegistry("contract", self.opened["folder"])
+        registry.close()
+        shutil.rmtree(self.opened["folder"])
+        return registry
+
+    def restart(self, registry: Registry, storage_path: Path) -> Registry:
+        kill_actor(registry)
+        return raynas.WeightRegistry("contract", self.opened["folder"])
+
+
+def test_without_a_mirror_a_restart_is_told_and_publishing_begins_again() -> None:
+    registry = raynas.WeightRegistry("restarted")
+    net = Net()
+    registry.publish(net)
+    kill_actor(registry)
+    architecture = generate_search_space(net).unrank(0)
+    with pytest.raises(RegistryError, match="was started again, and what it held is lost: it has no storage_path"):
+        registry.fetch(architecture, version=1)
+    version = registry.publish(net)
+    assert all(
+        torch.equal(tensor, net.state_dict()[name]) for name, tensor in registry.fetch(architecture, version=version).items()
+    )
+
+
+def test_a_reader_goes_on_after_a_restart_without_noticing(tmp_path: Path) -> None:
+    registry, net = raynas.WeightRegistry("recovered", tmp_path), Net()
+    version = registry.publish(net)
+    registry.flush()
+    space, state = generate_search_space(net), net.state_dict()
+    before = registry.fetch(space.unrank(0), version=version)
+    kill_actor(registry)  # and with it everything that it owned
+    for architecture in space.enumerate():
+        tensors = registry.fetch(architecture, version=version)
+        assert all(torch.equal(tensor, state[name]) for name, tensor in tensors.items())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in before.items())
+    assert registry.publish(net) > version
+
+
+def test_another_run_may_not_publish_under_the_name(tmp_path: Path) -> None:
+    registry, net = raynas.WeightRegistry("owned", tmp_path / "one"), Net()
+    registry.publish(net)
+    other = raynas.WeightRegistry("owned", tmp_path / "two")
+    with pytest.raises(RegistryError, match=r"belongs to .*one; publish under another name, or open it with share=True"):
+        other.publish(net)
+    assert raynas.WeightRegistry("owned", tmp_path / "two", share=True).publish(net) > 1
