@@ -18,6 +18,7 @@ RaynasError
 ├── CheckpointError (ValueError)         a checkpoint is of another training
 ├── RegistryError (RuntimeError)         weights could not be published or fetched
 │   ├── UnknownVersionError (LookupError)   that version or that name does not exist
+│   ├── UploadLostError                     they got lost on the way; publish again
 │   └── NoRoomError (MemoryError)           the object store is too small
 ├── RunExistsError (FileExistsError)     the run folder is there already
 ├── RunNotFoundError (FileNotFoundError) there is no such run
@@ -99,6 +100,10 @@ class RegistryError(RaynasError, RuntimeError):
 
 class UnknownVersionError(RegistryError, LookupError):
     """The registry holds no such version; the message lists what it holds."""
+
+
+class UploadLostError(RegistryError):
+    """Weights got lost on their way into the registry, because what holds it has died and come back: publish again."""
 
 
 class NoRoomError(RegistryError, MemoryError):

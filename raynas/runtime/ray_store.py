@@ -138,8 +138,12 @@ class RayStore:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         """Call the actor. A call that it did not answer because it died is sent again once it is back."""
+        return self.get(getattr(self._actor, method).remote(*arguments))
+
+    def get(self, answer: Any) -> Any:
+        """What the actor answers, or its error as it is."""
         try:
-            return ray.get(getattr(self._actor, method).remote(*arguments))
+            return ray.get(answer)
         except RayActorError as error:
             _HANDLES.pop(self._name, None)
             raise RegistryError(
@@ -177,7 +181,7 @@ class RayUpload:
 
     def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
         self._hand_over()
-        ray.get(self._taken)
+        self._store.get(self._taken)
         version: int | None = self._store._call("commit", self._name, dict(changed), dict(seen or {}))
         return version
 

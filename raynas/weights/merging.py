@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raynas.errors import OptionError, RegistryError
+from raynas.errors import OptionError, RegistryError, UploadLostError
 from raynas.space import Architecture
 from raynas.weights.blocks import Block, block_digest, digest_shards
 from raynas.weights.layout import Layout, Shard
@@ -79,7 +79,10 @@ class Update:
                 if digest not in upload.known:
                     upload.add(digest, block)
                 clashes += num_clashes
-            version = upload.commit(changed, seen)
+            try:
+                version = upload.commit(changed, seen)
+            except UploadLostError:  # what holds the registry has died and come back
+                continue
             if version is not None:
                 store.count_clashes(clashes)
                 return version

@@ -69,6 +69,7 @@ class Publisher:
         self._store, self._name, self._share = store, name, share
         self._layouts: weakref.WeakKeyDictionary[nn.Module, tuple[object, Layout]] = weakref.WeakKeyDictionary()
         self._told_of_nan = False
+        self._last = 0  # version that was published from here; one that is lost is made up for by publishing everything
 
     def prepare(self, model: nn.Module, changed: Changed | None) -> Publication:
         """What is to be published of a model; see ``Registry.publish``.
@@ -78,7 +79,8 @@ class Publisher:
         """
         state = model.state_dict()
         layout = self._layout(model, state)
-        if changed is None or not self._store.versions():
+        newest = max(self._store.versions(), default=0)
+        if changed is None or newest < max(self._last, 1):
             return Publication(layout, state, tuple(range(len(layout.packs))))
         return Publication(layout, state, tuple(sorted(layout.used_by(_as_choices(layout, changed)))))
 
@@ -97,6 +99,7 @@ class Publisher:
                 upload.known.add(digest)
         version = upload.commit(changed)
         assert version is not None  # nothing was asked of the newest version
+        self._last = version
         return version
 
     def _layout(self, model: nn.Module, state: Mapping[str, Tensor]) -> Layout:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raynas.errors import RaynasError, RegistryError, UnknownVersionError
+from raynas.errors import RaynasError, RegistryError, UnknownVersionError, UploadLostError
 from raynas.nn import choice_places, generate_search_space, transplant
 from raynas.space import Architecture
 from raynas.weights.lease import Lease
@@ -19,6 +19,8 @@ from raynas.weights.publishing import Changed, Publisher
 from raynas.weights.store import ShardStore
 from raynas.weights.version_table import RegistryStats
 from raynas.weights.views import view_tensors
+
+MAX_ATTEMPTS = 4  # to publish while what holds the registry dies and comes back
 
 
 class Registry:
@@ -56,7 +58,13 @@ class Registry:
             NoRoomError: the store is too small; nothing was stored.
         """
         self._wait_for_background()
-        publication = self._publisher.prepare(model, changed)
+        for _ in range(MAX_ATTEMPTS - 1):
+            publication = self._publisher.prepare(model, changed)
+            try:
+                return self._publisher.send(publication, publication.blocks())
+            except UploadLostError:  # what holds the registry has died and come back
+                continue
+        publication = self._publisher.prepare(model, None)
         return self._publisher.send(publication, publication.blocks())
 
     def publish_in_background(self, model: nn.Module, *, changed: Changed | None = None) -> Future[int]:
@@ -242,6 +250,8 @@ class Registry:
             return
         try:
             waiting.result()
+        except UploadLostError:
+            return  # a version less: what comes next makes up for it
         except RaynasError:
             raise
         except Exception as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from raynas.errors import RegistryError, UnknownVersionError
+from raynas.errors import RegistryError, UnknownVersionError, UploadLostError
 from raynas.weights.layout import Layout
 from raynas.weights.manifest import Digests, Manifest
 
@@ -132,7 +132,7 @@ class VersionTable(Generic[Handle]):
         brought = self._upload(upload).blocks
         assert self.layout is not None  # it was checked before the upload was begun
         if newest is None and len(changed) < len(self.layout.packs):
-            raise RegistryError("the registry has lost the version that this one was made from; publish all of the weights")
+            raise UploadLostError("the registry has lost the version that this one was made from; publish all of the weights")
         digests: Digests = tuple(
             changed[number] if number in changed else newest.digests[number]  # type: ignore[union-attr]
             for number in range(len(self.layout.packs))
@@ -262,7 +262,7 @@ class VersionTable(Generic[Handle]):
 
     def _upload(self, upload: str) -> _Upload[Handle]:
         if upload not in self._uploads:
-            raise RegistryError("the registry knows nothing of this upload: it was started again, or the upload took too long")
+            raise UploadLostError("the registry does not know this upload: it was started again, or the upload took too long")
         return self._uploads[upload]
 
     def _count(self, manifest: Manifest, brought: Mapping[str, Handle]) -> None:

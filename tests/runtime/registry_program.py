@@ -1,4 +1,4 @@
-"""What disturbs a registry: machines that go, processes that are killed, all at once. Run as a program in a cluster of its own."""
+"""What disturbs a registry: machines that go, processes that are killed. Run as a program, in a cluster of its own."""
 
 import json
 import os
