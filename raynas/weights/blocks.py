@@ -50,8 +50,8 @@ def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
         end = shard.start
         for entry in shard.tensors:
             start = shard.start + entry.offset
-            if start < end:
-                continue  # tied to one that is there already
+            if start < end or not entry.num_bytes:
+                continue  # tied to one that is there already, or empty
             block[end:start] = 0
             end, source = start + entry.num_bytes, tensors[entry.name].detach()
             whole[start:end].view(source.dtype).view(source.shape).copy_(source, non_blocking=True)
@@ -63,8 +63,9 @@ def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
 
 def find_nan(block: Block, shard: Shard) -> str | None:
     """The name of a tensor of the shard that holds a NaN; ``None`` if none does."""
-    floating = [entry for entry in shard.tensors if entry.torch_dtype.is_floating_point and entry.torch_dtype.itemsize > 1]
-    if floating and len({entry.dtype for entry in shard.tensors}) == 1:  # one quick pass says that there is none
+    filled = [entry for entry in shard.tensors if entry.num_bytes]
+    floating = [entry for entry in filled if entry.torch_dtype.is_floating_point and entry.torch_dtype.itemsize > 1]
+    if floating and len({entry.dtype for entry in filled}) == 1:  # one quick pass says that there is none
         whole = torch.from_numpy(block[shard.start : shard.end]).view(floating[0].torch_dtype)
         if whole.sum().isfinite():
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -44,7 +45,7 @@ class TensorEntry:
 
     @cached_property
     def num_bytes(self) -> int:
-        return self.torch_dtype.itemsize * torch.Size(self.shape).numel()
+        return self.torch_dtype.itemsize * math.prod(self.shape)  # not numel(), which wraps around at 2**64
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class Layout:
             if one != other:
                 lines.append(f"{name!r} is {other}, expected {one}")
         if not lines and self != found:
-            lines.append("the tensors are the same, but belong to other candidates")
+            lines.append("the tensors are the same, but belong to other candidates or are tied in another way")
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class Layout:
         """Read what ``to_dict`` wrote. Raises ``RegistryError`` where it is something else."""
         try:
             return cls(tuple(_read_pack(pack) for pack in document["packs"]))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise RegistryError(f"this is no layout of weights: {type(error).__name__} {error}") from None
 
     @property
@@ -190,14 +191,14 @@ def _checked(name: str, tensor: object) -> Tensor:
 
 
 def _lay_shard(owner: Owner, tensors: Mapping[str, Tensor], buffers: set[str]) -> Shard:
-    entries, offset, placed = [], 0, dict[tuple[int, torch.Size, tuple[int, ...]], int]()
+    entries, offset, placed = [], 0, dict[tuple[object, ...], int]()
     for name, tensor in tensors.items():
-        same = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        same = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride(), tensor.is_conj(), tensor.is_neg())
         at = placed.get(same, offset) if tensor.numel() else offset  # tied tensors are stored once
         entries.append(TensorEntry(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), at, name in buffers))
         if at == offset:
             placed[same] = offset
-            offset += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+            offset += _aligned(tensor.nbytes)
     return Shard(owner, 0, offset, tuple(entries))
 
 
@@ -216,25 +217,33 @@ def _lay_packs(shards: Iterable[Shard]) -> Iterator[Pack]:
         yield Pack(start, tuple(placed))
 
 
+def _aligned(num_bytes: int) -> int:
+    return -(-num_bytes // ALIGNMENT) * ALIGNMENT
+
+
 def _read_pack(document: Mapping[str, Any]) -> Pack:
-    shards = []
-    for entry in document["shards"]:
-        owner = tuple((str(key), tuple(map(int, indices))) for key, indices in entry["owner"])
-        tensors = tuple(_read_entry(each) for each in entry["tensors"])
-        shards.append(Shard(owner, int(entry["start"]), int(entry["num_bytes"]), tensors))
-    pack = Pack(int(document["num_bytes"]), tuple(shards))
-    inside = all(shard.start >= 0 and shard.end <= pack.num_bytes for shard in shards)
-    if not inside or not all(
-        at.offset >= 0 and at.offset + at.num_bytes <= shard.num_bytes for shard in shards for at in shard.tensors
-    ):
-        raise ValueError("a tensor lies outside of its block")
-    return pack
+    """A pack in which all lies as ``_lay_shard`` and ``_lay_packs`` lay it: one after the other, at aligned places."""
+    shards, end = [], 0
+    for each in document["shards"]:
+        owner = tuple((str(key), tuple(map(int, indices))) for key, indices in each["owner"])
+        tensors = tuple(_read_entry(entry) for entry in each["tensors"])
+        needed = max((_aligned(entry.offset + entry.num_bytes) for entry in tensors), default=0)
+        shards.append(Shard(owner, int(each["start"]), int(each["num_bytes"]), tensors))
+        if (shards[-1].start, shards[-1].num_bytes) != (end, needed):
+            raise ValueError(f"the shard {shards[-1].title} lies elsewhere than its tensors")
+        end = shards[-1].end
+    if int(document["num_bytes"]) != end:
+        raise ValueError(f"a block has {document['num_bytes']} bytes, and shards of {end}")
+    return Pack(end, tuple(shards))
 
 
 def _read_entry(document: Mapping[str, Any]) -> TensorEntry:
-    entry = TensorEntry(**{**document, "shape": tuple(map(int, document["shape"]))})
-    if not isinstance(entry.torch_dtype, torch.dtype) or min(entry.shape, default=0) < 0:
-        raise ValueError(f"{entry.name!r} has the dtype {entry.dtype!r} and the shape {entry.shape}")
+    name, dtype, shape = str(document["name"]), str(document["dtype"]), tuple(map(int, document["shape"]))
+    entry = TensorEntry(name, dtype, shape, int(document["offset"]), bool(document["is_buffer"]))
+    if not isinstance(entry.torch_dtype, torch.dtype) or min(shape, default=0) < 0:
+        raise ValueError(f"{name!r} has the dtype {dtype!r} and the shape {shape}")
+    if entry.offset < 0 or entry.offset % ALIGNMENT:
+        raise ValueError(f"{name!r} is at {entry.offset}, expected a multiple of {ALIGNMENT}")
     return entry
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from raynas.errors import RegistryError
+from raynas.errors import RegistryError, UnknownVersionError
 from raynas.weights.blocks import Block
 from raynas.weights.layout import Layout
 from raynas.weights.manifest import Manifest
@@ -70,7 +70,8 @@ class LocalStore:
     def delete(self, version: int) -> None:
         with self._lock:
             self._table.delete(version)
-            self._tidy()
+            if self._mirror is not None:
+                self._mirror.forget(version, self._manifests())
 
     def count_clashes(self, number: int) -> None:
         with self._lock:
@@ -109,7 +110,7 @@ class LocalStore:
         digest = manifest.blocks[number]
         held = self._table.handles([digest])
         if not held and manifest.version not in self._table.versions():
-            raise RegistryError(f"version {manifest.version} was dropped; with a lease it would have stayed")
+            raise UnknownVersionError(f"version {manifest.version} was dropped; with a lease it would have stayed")
         if not held:
             assert self._mirror is not None
             held = {digest: _read_only(self._mirror.read(manifest.layout.packs[number], manifest.digests[number]))}
@@ -127,20 +128,30 @@ class LocalStore:
         with self._lock:
             version = self._table.commit(upload, changed, seen)
             if version is not None and self._mirror is not None:
-                manifest = self._table.manifest(version)
-                for number, (pack, digests) in enumerate(zip(manifest.layout.packs, manifest.digests, strict=True)):
-                    self._mirror.write_block(pack, digests, self._read(manifest, number))
-                self._mirror.write_manifest(manifest)
-            self._tidy()
+                try:
+                    self._write(self._mirror, self._table.manifest(version))
+                except BaseException:
+                    self._table.drop(version)  # so that it is nowhere
+                    raise
+                self._tidy()
             return version
 
+    def _write(self, mirror: Mirror, manifest: Manifest) -> None:
+        for number, (pack, digests) in enumerate(zip(manifest.layout.packs, manifest.digests, strict=True)):
+            mirror.write_block(pack, digests, self._read(manifest, number))
+        mirror.write_manifest(manifest)
+
     def _tidy(self) -> None:
-        """Delete from the mirror what the table has dropped."""
+        """Delete from the mirror what the table has dropped, and nothing that another process may have written."""
         here = self._table.versions()
-        if self._mirror is None or not here:
+        if self._mirror is None or not here or not self._mirror.is_claimed():
             return
         for version in set(self._mirror.versions()) - set(here):
-            self._mirror.forget(version, [self._table.manifest(each) for each in here])
+            if version < self._table.next_version:
+                self._mirror.forget(version, self._manifests())
+
+    def _manifests(self) -> list[Manifest]:
+        return [self._table.manifest(version) for version in self._table.versions()]
 
 
 class LocalUpload:

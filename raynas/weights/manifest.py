@@ -45,11 +45,11 @@ class Manifest:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Manifest:
         """Read what ``to_dict`` wrote. Raises ``RegistryError`` where it is something else."""
-        layout = Layout.from_dict(document.get("layout", {}))
         try:
+            layout = Layout.from_dict(document["layout"])
             version = int(document["version"])
             digests = tuple(tuple(map(str, each)) for each in document["digests"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RegistryError(f"this is no manifest of weights: {type(error).__name__} {error}") from None
         if [len(each) for each in digests] != [len(pack.shards) for pack in layout.packs]:
             raise RegistryError("this is no manifest of weights: it has other digests than shards")

@@ -42,6 +42,10 @@ class Mirror:
         self._token = uuid.uuid4().hex
         self.storage.write(WRITER, self._token.encode())
 
+    def is_claimed(self) -> bool:
+        """Whether this is the one who writes."""
+        return self._token is not None and self.storage.read(WRITER) == self._token.encode()
+
     def versions(self) -> list[int]:
         """The versions that are here, ascending."""
         names = [name.removesuffix(".json") for name in self.storage.names("versions")]
@@ -73,7 +77,7 @@ class Mirror:
         """
         if self._token is None:
             self.claim()
-        if self.storage.read(WRITER) != str(self._token).encode():
+        if not self.is_claimed():
             raise RegistryError(
                 f"another run writes to {self.storage.place} now; version {manifest.version} is not added to it"
             )

@@ -50,7 +50,7 @@ class RegistryStats:
 
 @dataclass
 class _Upload(Generic[Handle]):
-    since: float
+    used_at: float
     blocks: dict[str, Handle] = field(default_factory=dict)
 
 
@@ -103,7 +103,7 @@ class VersionTable(Generic[Handle]):
             Its name, and the digests of blocks that are here already and stay for it: those of the newest version.
         """
         now = time.monotonic()
-        self._uploads = {name: each for name, each in self._uploads.items() if now - each.since < UPLOAD_SECONDS}
+        self._uploads = {name: each for name, each in self._uploads.items() if now - each.used_at < UPLOAD_SECONDS}
         upload = uuid.uuid4().hex
         held = self.handles(self.manifest().blocks) if self._versions else {}
         self._uploads[upload] = _Upload(now, held)
@@ -111,7 +111,9 @@ class VersionTable(Generic[Handle]):
 
     def add(self, upload: str, blocks: Mapping[str, Handle]) -> None:
         """Bring blocks for this upload."""
-        self._upload(upload).blocks |= blocks
+        found = self._upload(upload)
+        found.blocks |= blocks
+        found.used_at = time.monotonic()
 
     def commit(self, upload: str, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str]) -> int | None:
         """Add a version, all of it or nothing.
@@ -128,6 +130,7 @@ class VersionTable(Generic[Handle]):
             return self._committed[upload]  # asked for again because the first answer got lost
         newest = self._versions[max(self._versions)] if self._versions else None
         if any(newest is None or newest.blocks[number] != digest for number, digest in seen.items()):
+            self._uploads.pop(upload, None)  # its blocks need not wait until it expires
             return None
         brought = self._upload(upload).blocks
         assert self.layout is not None  # it was checked before the upload was begun

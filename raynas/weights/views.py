@@ -6,8 +6,7 @@ without gradient and buffers, which a forward pass in training mode would write 
 
 from __future__ import annotations
 
-import warnings
-
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,12 +22,21 @@ def view_tensors(block: Block, shard: Shard, *, copy: bool = False) -> dict[str,
         shard: where it lies in the block, and each tensor in it.
         copy: whether all tensors are private copies, not only the buffers.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # known, and said above
-        whole = torch.from_numpy(block)
+    whole = torch.from_numpy(np.asarray(_Writable(block)))
     tensors = {}
     for entry in shard.tensors:
+        if not entry.num_bytes:
+            tensors[entry.name] = torch.empty(entry.shape, dtype=entry.torch_dtype)
+            continue
         start = shard.start + entry.offset
         tensor = whole[start : start + entry.num_bytes].view(entry.torch_dtype).view(entry.shape)
         tensors[entry.name] = tensor.clone() if copy or entry.is_buffer else tensor
     return tensors
+
+
+class _Writable:
+    """A block that says it can be written to: else PyTorch warns, and warnings cannot be silenced for one thread alone."""
+
+    def __init__(self, block: Block) -> None:
+        self.__array_interface__ = {**block.__array_interface__, "data": (block.__array_interface__["data"][0], False)}
+        self._block = block  # stays as long as what lies over it

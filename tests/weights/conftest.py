@@ -1,11 +1,15 @@
-"""The supernet whose weights the tests of this folder store."""
+"""The supernets whose weights the tests of this folder store, and how these become blocks."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.nn import BatchNorm1d, LayerChoice, Linear, MultiheadAttention, Repeat, ValueChoice
-from raynas.weights import LocalStore, Registry
+from raynas.nn import BatchNorm1d, LayerChoice, Linear, MultiheadAttention, Repeat, ValueChoice, generate_search_space
+from raynas.space import Architecture
+from raynas.weights import Block, Layout, LocalStore, Registry
+from raynas.weights.publishing import Publication
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.bool, torch.complex64)
 
@@ -91,3 +95,26 @@ def every_kind() -> EveryKind:
 @pytest.fixture
 def registry() -> Registry:
     return Registry("net", LocalStore())
+
+
+@pytest.fixture
+def choose() -> Callable[..., Architecture]:
+    """Makes an architecture of a model, given the index of each choice."""
+
+    def choose(model: nn.Module, **choices: int) -> Architecture:
+        return generate_search_space(model).validate({key: {"_idx": index} for key, index in choices.items()})
+
+    return choose
+
+
+@pytest.fixture
+def lay() -> Callable[[nn.Module], tuple[Layout, list[Block]]]:
+    """Gives a model's layout and its blocks."""
+
+    def lay(model: nn.Module) -> tuple[Layout, list[Block]]:
+        state = model.state_dict()
+        layout = Layout.of(model, state)
+        publication = Publication(layout, state, tuple(range(len(layout.packs))))
+        return layout, [block for _, block in publication.copied_blocks()]
+
+    return lay
