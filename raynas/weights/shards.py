@@ -104,15 +104,23 @@ class Manifest:
 def make_shards(model: nn.Module) -> list[tuple[Shard, Block]]:
     """Cut a model's ``state_dict`` into shards; each block is a fresh copy in main memory.
 
+    What lies on GPUs comes through pinned memory, at the speed of the bus: all copies are begun, then waited for together.
+
     Raises:
         RegistryError: a tensor is quantised or sparse, or an entry of ``state_dict`` is no tensor.
     """
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     by_owner: dict[Owner, dict[str, Tensor]] = {}
-    owners = state_owners(model)
-    for name, tensor in model.state_dict().items():
+    owners, state = state_owners(model), model.state_dict()
+    for name, tensor in state.items():
         by_owner.setdefault(owners[name], {})[name] = tensor
-    return [_make_shard(owner, tensors, buffers) for owner, tensors in by_owner.items()]
+    copies = []
+    for owner, tensors in by_owner.items():
+        entries, num_bytes = _lay_out(tensors, buffers)
+        copies.append((owner, entries, _begin_copy(tensors, entries, num_bytes)))
+    for device in {tensor.device for tensor in state.values() if tensor.is_cuda}:
+        torch.cuda.synchronize(device)
+    return [_make_shard(owner, entries, host) for owner, entries, host in copies]
 
 
 def digest_block(block: Block) -> str:
@@ -120,7 +128,8 @@ def digest_block(block: Block) -> str:
     return hashlib.sha256(block.data).hexdigest()[:32]
 
 
-def _make_shard(owner: Owner, tensors: Mapping[str, Tensor], buffers: set[str]) -> tuple[Shard, Block]:
+def _lay_out(tensors: Mapping[str, Tensor], buffers: set[str]) -> tuple[list[TensorEntry], int]:
+    """Where each tensor lies in its block, and how long that is in bytes."""
     entries, offset, placed = [], 0, dict[tuple[int, torch.Size, tuple[int, ...]], int]()
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
@@ -133,9 +142,22 @@ def _make_shard(owner: Owner, tensors: Mapping[str, Tensor], buffers: set[str]) 
         if at == offset:
             placed[same] = offset
             offset += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
-    block = np.zeros(offset, np.uint8)
-    target = torch.from_numpy(block)
+    return entries, offset
+
+
+def _begin_copy(tensors: Mapping[str, Tensor], entries: list[TensorEntry], num_bytes: int) -> Tensor:
+    """The tensors at their places in main memory; those of a GPU are still on their way there."""
+    on_gpu = any(tensor.is_cuda for tensor in tensors.values())
+    host = torch.zeros(num_bytes, dtype=torch.uint8, pin_memory=on_gpu)
     for entry in entries:
         source = tensors[entry.name].detach()
-        target[entry.offset : entry.offset + source.nbytes].view(source.dtype).view(source.shape).copy_(source)
-    return Shard(owner, digest_block(block), offset, tuple(entries)), block
+        place = host[entry.offset : entry.offset + source.nbytes]
+        place.view(source.dtype).view(source.shape).copy_(source, non_blocking=True)
+    return host
+
+
+def _make_shard(owner: Owner, entries: list[TensorEntry], host: Tensor) -> tuple[Shard, Block]:
+    block: Block = host.numpy()
+    if host.is_pinned():
+        block = block.copy()  # a store may keep it for good; pinned memory goes back, and serves the next version
+    return Shard(owner, digest_block(block), block.nbytes, tuple(entries)), block
