@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo test check bench nightly clean
+.PHONY: demo test test-gpu check bench nightly clean
 
 demo: $(VENV)/.demo
 	$(BIN)/raynas run examples/digits.py
@@ -14,6 +14,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test check
 	$(BIN)/python -m pytest -n 2 -m "not ray and not demo and not alone and not nightly"
 	$(BIN)/python -m pytest -m "(ray or demo or alone) and not nightly"
+
+test-gpu: $(VENV)/.test
+	$(BIN)/python -m pytest -m gpu
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,10 +16,15 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from raynas.api.evaluators import WEIGHTS
-from raynas.errors import OptionError, RegistryError
+from raynas.api.run_folder import RunFolder
+from raynas.api.supernet import check_workers
+from raynas.errors import RegistryError
 from raynas.nn import freeze, generate_search_space
 from raynas.oneshot import Log, Task, Trainer, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, score
 from raynas.space import Architecture
+
+if TYPE_CHECKING:
+    from raynas.runtime import TrainDriverOptions
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,13 @@ def retrain(
     task: Task,
     architecture: Mapping[str, Any],
     *,
-    num_workers: int = 0,
+    num_workers: int | tuple[int, int] = 0,
     use_gpu: bool = False,
     epochs: int = 20,
     seed: int = 0,
     storage_path: str | Path | None = None,
     name: str = "retrain",
+    wait: float = 600.0,
     on_progress: Log | None = None,
 ) -> Retrained:
     """Freeze an architecture and train it from fresh weights.
@@ -57,20 +64,22 @@ def retrain(
     Args:
         task: the model with its data.
         architecture: of the model's space.
-        num_workers: processes under Ray Train; 0 trains in this one, without Ray.
+        num_workers: processes under Ray Train; ``(min, max)``: as many as the cluster has room for, now and later; 0 trains in
+            this one, without Ray. As in ``train_supernet``, batch size and learning rate do not depend on their number.
         use_gpu: one GPU for each worker.
         epochs: passes over the training data.
         seed: of weights and data order.
-        storage_path: the folder of run folders, for checkpoints and events of more than one worker; a scratch folder that
-            is removed at the end if ``None``.
+        storage_path: the folder of run folders, for checkpoints and events of training under Ray; a scratch folder that is
+            removed at the end if ``None``. With workers on several machines it has to be one that all of them see.
         name: of the run folder.
+        wait: seconds that training waits for room for its workers in the cluster.
         on_progress: called with the steps done, the steps in all, and figures.
 
     Raises:
         ArchitectureError: the architecture does not fit the model.
-        OptionError: an argument is out of its range.
+        OptionError: an argument is out of its range, or a Ray that was started here has no room for the workers.
         RunExistsError: the run folder is there.
-        TrainingError: training failed.
+        TrainingError: training failed, or there was no room for the workers.
 
     Example:
         >>> import random, raynas
@@ -80,15 +89,18 @@ def retrain(
         >>> final.split, type(final.model).__name__
         ('test', 'Net')
     """
-    if type(num_workers) is not int or num_workers < 0:
-        raise OptionError(f"num_workers is {num_workers!r}; expected an integer, 0 for the calling process")
+    check_workers(num_workers, wait)
     start = time.time()
     skeleton = task.model()
     chosen = Architecture.from_dict(generate_search_space(skeleton), architecture)
     job = TrainingJob(task, TrainOptions(epochs=epochs, seed=seed), architecture=chosen.to_dict())
     split = "test" if task.test_data is not None else "valid"
     if num_workers:
-        metrics, model = _train_on_ray(job, split, num_workers, use_gpu=use_gpu, place=(storage_path, name), log=on_progress)
+        from raynas.runtime import TrainDriverOptions
+
+        with _open_folder(storage_path, name) as folder:
+            where = TrainDriverOptions(num_workers, use_gpu, folder, "retrain", wait=wait)
+            metrics, model = _train_on_ray(job, split, where, on_progress)
     else:
         world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         trainer = make_trainer(job, world, TrainHooks(on_progress))
@@ -123,17 +135,17 @@ class ScoreAndKeep:
         return score(trainer.model, task, task.data(self.split), device=trainer.world.device)
 
 
-def _train_on_ray(
-    job: TrainingJob, split: str, num_workers: int, *, use_gpu: bool, place: tuple[str | Path | None, str], log: Log | None
-) -> tuple[dict[str, Any], nn.Module]:
-    from raynas.api.run_folder import RunFolder
-    from raynas.runtime import TrainDriverOptions, train_on_ray
+@contextmanager
+def _open_folder(storage_path: str | Path | None, name: str) -> Iterator[Path]:
+    """The run folder; in a scratch folder if there is no ``storage_path``."""
+    with tempfile.TemporaryDirectory() as scratch:
+        yield RunFolder.create(storage_path if storage_path is not None else scratch, name).path
+
+
+def _train_on_ray(job: TrainingJob, split: str, where: TrainDriverOptions, log: Log | None) -> tuple[dict[str, Any], nn.Module]:
+    from raynas.runtime import train_on_ray
 
     assert job.architecture is not None
-    with tempfile.TemporaryDirectory() as scratch:
-        storage_path, name = place
-        folder = RunFolder.create(storage_path if storage_path is not None else scratch, name)
-        weights = folder.path.resolve() / WEIGHTS
-        options = TrainDriverOptions(num_workers, use_gpu, folder.path, "retrain")
-        metrics, _ = train_on_ray(job, ScoreAndKeep(split, weights), options, on_progress=log)
-        return metrics, load_retrained(job.task, job.architecture, weights)
+    weights = where.folder.resolve() / WEIGHTS
+    metrics, _ = train_on_ray(job, ScoreAndKeep(split, weights), where, on_progress=log)
+    return metrics, load_retrained(job.task, job.architecture, weights)

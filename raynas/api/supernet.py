@@ -116,9 +116,7 @@ def train_supernet(
         >>> trained.num_steps, trained.version
         (30, 1)
     """
-    check_num_workers(num_workers)
-    if not wait > 0:
-        raise OptionError(f"wait is {wait!r}; expected seconds above 0")
+    check_workers(num_workers, wait)
     given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     training = replace(options or TrainOptions(), **given)
     job = TrainingJob(task, training, method=method, method_options=method_options or {}, callbacks=tuple(callbacks))
@@ -146,8 +144,10 @@ def train_supernet(
     )
 
 
-def check_num_workers(num_workers: Any) -> None:
-    """Raises ``OptionError`` if it is neither a number nor (min, max)."""
+def check_workers(num_workers: Any, wait: float) -> None:
+    """Raises ``OptionError`` if ``num_workers`` is neither a number nor (min, max), or ``wait`` no time."""
+    if not wait > 0:
+        raise OptionError(f"wait is {wait!r}; expected seconds above 0")
     if type(num_workers) is int and num_workers >= 0:
         return
     ends = tuple(num_workers) if isinstance(num_workers, tuple | list) else ()

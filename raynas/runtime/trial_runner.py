@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from typing import Any
@@ -25,7 +26,9 @@ class TrialRunner(tune.Trainable):
     Tune may call ``setup`` for a trial that already runs elsewhere, so nothing happens there.
     """
 
-    def setup(self, config: dict[str, Any], payload: bytes = b"") -> None:
+    def setup(self, config: dict[str, Any], payload: bytes = b"", use_gpu: bool = True) -> None:
+        if not use_gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray gives it none, but leaves all in sight
         self._config, self._payload = config, payload
         self._prepared: tuple[Evaluate, SearchSpace, tuple[str, ...], EngineOptions, bool] | None = None
         self._running: TrialThread | None = None

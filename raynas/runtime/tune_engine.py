@@ -37,8 +37,8 @@ def run_tune(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
     held = scheduler is not None or bool(options.callbacks)
     shipped = dataclasses.replace(options, scheduler=None, callbacks=())
     shared = (evaluate, session.space, session.objective.metrics, shipped, held)
-    trainable = tune.with_parameters(TrialRunner, payload=ship(shared, "evaluate"))
     resources = dict(options.resources_per_trial)
+    trainable = tune.with_parameters(TrialRunner, payload=ship(shared, "evaluate"), use_gpu=resources.get("gpu", 0) > 0)
     slots = options.max_concurrent or num_slots(resources)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder / ".ray" if options.folder is not None else Path(scratch)

@@ -45,7 +45,7 @@ def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
         pack: where they go.
         tensors: those of the pack by name, on any device.
     """
-    whole, on_gpu = torch.from_numpy(block), False
+    whole, devices = torch.from_numpy(block), set[torch.device]()
     for shard in pack.shards:
         end = shard.start
         for entry in shard.tensors:
@@ -55,10 +55,11 @@ def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
             block[end:start] = 0
             end, source = start + entry.num_bytes, tensors[entry.name].detach()
             whole[start:end].view(source.dtype).view(source.shape).copy_(source, non_blocking=True)
-            on_gpu = on_gpu or source.is_cuda
+            devices.add(source.device)
         block[end : shard.end] = 0
-    if on_gpu:
-        torch.cuda.synchronize()  # the copies above were only asked for
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # the copies above were only asked for
 
 
 def find_nan(block: Block, shard: Shard) -> str | None:

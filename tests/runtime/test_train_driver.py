@@ -80,9 +80,9 @@ def test_an_error_of_the_task_comes_back_at_once_with_its_name(tiny_task: raynas
 
 
 @pytest.mark.nightly
-def test_a_model_is_retrained_by_two_workers(tiny_task: raynas.Task) -> None:
+def test_a_model_is_retrained_by_as_many_workers_as_fit(tiny_task: raynas.Task) -> None:
     architecture = raynas.generate_search_space(tiny_task.model()).unrank(1)
-    final = raynas.retrain(tiny_task, architecture, num_workers=2, epochs=30)
+    final = raynas.retrain(tiny_task, architecture, num_workers=(1, 2), wait=60, epochs=30)
     assert final.split == "test"
     assert final.metrics["accuracy"] > 0.6
 

@@ -1,6 +1,7 @@
 """What a worker of the Tune engine does, called as Tune calls it."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,10 @@ def test_what_goes_wrong_before_the_first_trial_is_told_as_its_cause(make_runner
     runner.setup(_config(1), payload=b"cnowhere_to_be_found\nevaluate\n.")
     told = json.loads(runner.step()["told"])
     assert told["error"].startswith("ModuleNotFoundError: No module named 'nowhere_to_be_found'")
+
+
+@pytest.mark.parametrize(("use_gpu", "in_sight"), [(True, "0,1"), (False, "")])
+def test_gpus_that_were_not_asked_for_are_out_of_sight(monkeypatch: pytest.MonkeyPatch, use_gpu: bool, in_sight: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    TrialRunner(config=_config(1)).setup(_config(1), use_gpu=use_gpu)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == in_sight
