@@ -31,7 +31,7 @@ from raynas.explore import (
 )
 from raynas.space import SearchSpace
 
-ENGINES = ("auto", "local", "tune")
+ENGINES = ("local", "tune", "pool")  # and "auto", which takes one of these
 
 
 def search(
@@ -45,6 +45,7 @@ def search(
     num_trials: int = 100,
     max_concurrent: int | None = None,
     resources_per_trial: Mapping[str, float] | None = None,
+    trial_timeout: float | None = None,
     constraint: Constraint | None = None,
     repeat: bool = False,
     max_failures_per_trial: int | None = None,
@@ -76,6 +77,8 @@ def search(
         max_concurrent: how many run at once; ``None``: as many as there is room for. In process they run one after the
             other all the same, the searcher sees them as simultaneous.
         resources_per_trial: ``{"cpu": 1, "gpu": 0.5}``; ``{"cpu": 1}`` if ``None``.
+        trial_timeout: seconds that one trial may take; one that takes longer is ended, with its process, and has failed with
+            that cause. Of the engine ``"pool"`` only. ``None``: any time.
         constraint: an architecture to whether it may be evaluated, asked before a trial is spent.
         repeat: whether the same architecture may be run again.
         max_failures_per_trial: how often a trial that failed is run again, under its own id. ``None``: once if its worker
@@ -85,8 +88,10 @@ def search(
         initial_architectures: run first; the searcher learns of their results before it proposes.
         import_data: results from elsewhere, which the searcher is told first: the folder of an earlier run, or
             ``{"parameter": architecture, "value": number}`` each, in the sign of the metric.
-        engine: ``"local"`` in this process, ``"tune"`` through Ray Tune, ``"auto"``: Tune where Ray is connected, or where
-            there is a scheduler or a callback. ``result.engine`` says which it was.
+        engine: ``"local"`` in this process; ``"tune"`` through Ray Tune, where a scheduler can stop trials; ``"pool"`` on
+            evaluators that stay warm from trial to trial. ``"auto"``: Tune for a scheduler or a callback, the pool for a
+            ``trial_timeout``; else, where Ray is connected, the pool for ``raynas.inherited`` and Tune for what trains; else
+            local. ``result.engine`` says which it was.
         scheduler: of Ray Tune, ``ASHAScheduler`` for example; it stops trials that report and do badly.
         callbacks: of Ray Tune: TensorBoard, MLflow, W&B.
         storage_path: the folder of run folders; ``None`` keeps nothing on disk.
@@ -115,7 +120,10 @@ def search(
     objective = Objective(metric, mode)
     limits = SearchLimits(num_trials, constraint, repeat, max_failures_per_trial, max_seconds, patience)
     made, about = _make_searcher(searcher, searcher_options)
-    run_engine, engine = _choose_engine(engine, only_tune=scheduler is not None or bool(callbacks))
+    if engine == "auto":
+        has_time_limit = trial_timeout is not None
+        engine = _choose_engine(evaluate, only_tune=scheduler is not None or bool(callbacks), only_pool=has_time_limit)
+    run_engine = _load_engine(engine)
     initial = [space.validate(architecture) for architecture in initial_architectures]
     known = read_known(import_data, space, objective)
     start = time.time()
@@ -133,7 +141,8 @@ def search(
         session.start_from(initial, known)
         path = folder.path.resolve() if folder else None
         resources = dict(resources_per_trial or {"cpu": 1})
-        run_engine(session, evaluate, EngineOptions(max_concurrent, resources, path, scheduler, callbacks))
+        engine_options = EngineOptions(max_concurrent, resources, path, scheduler, callbacks, trial_timeout)
+        run_engine(session, evaluate, engine_options)
         if session.error is not None:
             raise session.error
     return SearchResult(session.state, engine, time.time() - start, folder.path if folder else None)
@@ -181,17 +190,26 @@ def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if isinstance(value, str | int | float | None) else repr(value) for name, value in options.items()}
 
 
-def _choose_engine(engine: str, *, only_tune: bool) -> tuple[Callable[[SearchSession, Any, EngineOptions], None], str]:
-    if engine not in ENGINES:
-        raise OptionError(f"engine {engine!r} does not exist; expected one of {', '.join(ENGINES)}")
-    if engine == "auto":
-        engine = "tune" if only_tune or ray_is_running() else "local"
-        logging.getLogger(__name__).info("engine %r was chosen", engine)
-    if engine == "local":
-        return run_local, engine
-    from raynas.runtime import run_tune
+def _choose_engine(evaluate: Any, *, only_tune: bool, only_pool: bool) -> str:
+    """What ``"auto"`` means here."""
+    engine = "local"
+    if only_tune or only_pool:
+        engine = "tune" if only_tune else "pool"
+    elif ray_is_running():
+        engine = getattr(evaluate, "engine_with_ray", "tune")
+    logging.getLogger(__name__).info("engine %r was chosen", engine)
+    return engine
 
-    return run_tune, engine
+
+def _load_engine(engine: str) -> Callable[[SearchSession, Any, EngineOptions], None]:
+    """Its function; Ray is loaded where it is needed."""
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r} does not exist; expected one of auto, {', '.join(ENGINES)}")
+    if engine == "local":
+        return run_local
+    from raynas.runtime import run_pool, run_tune
+
+    return run_pool if engine == "pool" else run_tune
 
 
 def _open_journal(folder: RunFolder | None, space: SearchSpace, about: dict[str, Any], stack: ExitStack) -> Journal | None:

@@ -5,7 +5,7 @@ from raynas.explore.evaluation import BY_VALUE, Evaluate, Outcome, Trial, cause_
 from raynas.explore.history import TrialRecord, trials_table, write_trials
 from raynas.explore.journal import Journal
 from raynas.explore.limits import SearchLimits
-from raynas.explore.local_engine import EngineOptions, run_local
+from raynas.explore.local_engine import EngineOptions, pass_on, refuse_tunes_own, run_local
 from raynas.explore.objective import Objective
 from raynas.explore.pareto import crowding_distance, dominates, hypervolume, non_dominated_sort, pareto_front
 from raynas.explore.plugins import make_searcher, searchers
@@ -40,7 +40,9 @@ __all__ = [
     "make_searcher",
     "non_dominated_sort",
     "pareto_front",
+    "pass_on",
     "prepare_evaluate",
+    "refuse_tunes_own",
     "run_local",
     "run_trial",
     "searchers",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raynas.errors import OptionError
-from raynas.explore.evaluation import Trial, prepare_evaluate, run_trial
+from raynas.explore.evaluation import Outcome, Trial, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord
 from raynas.explore.session import SearchSession
 
@@ -26,6 +26,8 @@ class EngineOptions:
         folder: the run folder; ``None`` keeps nothing.
         scheduler: of Ray Tune, which stops trials; ``None``: each runs to its end.
         callbacks: of Ray Tune, such as its TensorBoard logger.
+        trial_timeout: seconds that one trial may take; one that takes longer is ended, with its process, and has failed.
+            ``None``: any time.
 
     Raises:
         OptionError: a number is out of its range.
@@ -36,6 +38,7 @@ class EngineOptions:
     folder: Path | None = None
     scheduler: Any = None
     callbacks: Sequence[Any] = ()
+    trial_timeout: float | None = None
 
     def __post_init__(self) -> None:
         most = self.max_concurrent
@@ -44,11 +47,20 @@ class EngineOptions:
         for name, amount in self.resources_per_trial.items():
             if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < math.inf:
                 raise OptionError(f"resources_per_trial has {name}={amount!r}; expected a number of at least 0")
+        limit = self.trial_timeout
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf):
+            raise OptionError(f"trial_timeout is {limit!r}; expected a positive number of seconds")
 
     @property
     def checkpoints(self) -> Path | None:
         """Where trials keep what they save, each in a folder of its own."""
         return self.folder / "checkpoints" if self.folder is not None else None
+
+
+def refuse_tunes_own(options: EngineOptions) -> None:
+    """For engines without Ray Tune. Raises ``OptionError`` where a scheduler or a callback is given."""
+    if options.scheduler is not None or options.callbacks:
+        raise OptionError('schedulers and callbacks are those of Ray Tune; take engine="tune"')
 
 
 def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> None:
@@ -58,10 +70,11 @@ def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> 
     sees when as many trials of equal length run at once, without the machines.
 
     Raises:
-        OptionError: there is a scheduler or a callback, which are Ray Tune's.
+        OptionError: there is a scheduler or a callback, which are Ray Tune's, or a time limit, which needs another process.
     """
-    if options.scheduler is not None or options.callbacks:
-        raise OptionError('schedulers and callbacks are those of Ray Tune; take engine="tune"')
+    refuse_tunes_own(options)
+    if options.trial_timeout is not None:
+        raise OptionError('a trial that hangs here cannot be ended: trial_timeout needs engine="pool"')
     call = prepare_evaluate(evaluate)
     metrics, checkpoints = session.objective.metrics, options.checkpoints
     running: deque[TrialRecord] = deque()
@@ -73,9 +86,14 @@ def run_local(session: SearchSession, evaluate: Any, options: EngineOptions) -> 
         record, start = running.popleft(), time.time()
         trial = Trial(record.id, record.architecture, budget=record.budget, checkpoints=checkpoints)
         outcome = run_trial(call, trial, metrics)
-        if outcome.stopped:
-            session.stop(record.id, outcome.metrics, start=start)
-        elif outcome.error is None:
-            session.tell(record.id, outcome.metrics, start=start)
-        else:
-            session.fail(record.id, outcome.error, start=start)
+        pass_on(session, record.id, outcome, start=start)
+
+
+def pass_on(session: SearchSession, trial_id: int, outcome: Outcome, *, start: float, node: str | None = None) -> None:
+    """Tell the session how a trial has ended."""
+    if outcome.stopped:
+        session.stop(trial_id, outcome.metrics, start=start, node=node)
+    elif outcome.error is None:
+        session.tell(trial_id, outcome.metrics, start=start, node=node)
+    else:
+        session.fail(trial_id, outcome.error, start=start, node=node)

@@ -1,4 +1,4 @@
-"""Where it runs: the only folder that imports Ray. The Tune engine, the Train driver, the object-store registry.
+"""Where it runs: the only folder that imports Ray. The engines, the Train driver, the object-store registry.
 
 Each name is loaded when it is first asked for: a worker that runs trials needs neither Ray Train nor torch.
 """
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from raynas.runtime.cluster import connect as connect
     from raynas.runtime.cluster import disconnect as disconnect
     from raynas.runtime.cluster import ship as ship
+    from raynas.runtime.pool_engine import run_pool as run_pool
     from raynas.runtime.ray_store import open_ray_store as open_ray_store
     from raynas.runtime.train_driver import TrainDriverOptions as TrainDriverOptions
     from raynas.runtime.train_driver import train_on_ray as train_on_ray
@@ -26,6 +27,7 @@ _HOMES = {
     "connect": "cluster",
     "disconnect": "cluster",
     "open_ray_store": "ray_store",
+    "run_pool": "pool_engine",
     "run_tune": "tune_engine",
     "ship": "cluster",
     "train_on_ray": "train_driver",
@@ -40,6 +42,7 @@ __all__ = [
     "connect",
     "disconnect",
     "open_ray_store",
+    "run_pool",
     "run_tune",
     "ship",
     "train_on_ray",

@@ -81,7 +81,7 @@ def num_slots(resources: Mapping[str, float]) -> int:
     Raises:
         OptionError: no node has that much, and none can come, since this Ray was started here.
     """
-    needed = {{"cpu": "CPU", "gpu": "GPU"}.get(name, name): amount for name, amount in resources.items() if amount > 0}
+    needed = rays_names(resources)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
         largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in needed}
@@ -91,6 +91,11 @@ def num_slots(resources: Mapping[str, float]) -> int:
         logging.getLogger(__name__).warning("%s; waiting for a node that has it", text)
     there = ray.cluster_resources()
     return max(1, int(min((there.get(name, 0) / amount for name, amount in needed.items()), default=1)))
+
+
+def rays_names(resources: Mapping[str, float]) -> dict[str, float]:
+    """Resources as Ray calls them, without those of which nothing is needed."""
+    return {{"cpu": "CPU", "gpu": "GPU"}.get(name, name): amount for name, amount in resources.items() if amount > 0}
 
 
 def ship(value: Any, name: str) -> bytes:
@@ -103,18 +108,38 @@ def ship(value: Any, name: str) -> bytes:
     Raises:
         TaskError: it cannot be pickled; the message names the part that cannot, ``task.train_data.lock`` for example.
     """
+    shipped: bytes = _pickled(ray.cloudpickle.dumps, value, name)
+    return shipped
+
+
+def broadcast(value: Any, name: str) -> Any:
+    """Put a value into the object store, once for all workers. NumPy arrays in it are read there in place, not copied.
+
+    Args:
+        value: what to send.
+        name: see ``ship``.
+
+    Returns:
+        Its reference; the value stays as long as someone holds it.
+
+    Raises:
+        TaskError: it cannot be pickled; the message names the part that cannot.
+    """
+    return _pickled(ray.put, value, name)
+
+
+def _pickled(pickle: Callable[[Any], Any], value: Any, name: str) -> Any:
     for module in list(sys.modules.values()):
         if getattr(module, BY_VALUE, False):
             ray.cloudpickle.register_pickle_by_value(module)
     try:
-        shipped: bytes = ray.cloudpickle.dumps(value)
+        return pickle(value)
     except _REFUSALS as error:
         where, cause = _unpicklable(value, name, error)
         raise TaskError(
             f"{where} cannot be pickled, so no worker can have it: {cause}; "
             "give a function that makes it instead, train_data=lambda: load() for example"
         ) from None
-    return shipped
 
 
 def _unpicklable(value: Any, name: str, error: Exception) -> tuple[str, Exception]:

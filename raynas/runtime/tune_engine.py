@@ -16,6 +16,7 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher as TuneSearcher
 
+from raynas.errors import OptionError
 from raynas.explore import EngineOptions, SearchSession
 from raynas.runtime.cluster import connect, num_slots, ship
 from raynas.runtime.stopping_scheduler import StoppingScheduler
@@ -29,8 +30,10 @@ def run_tune(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
 
     Raises:
         TaskError: ``evaluate`` cannot be pickled.
-        OptionError: the scheduler does more than stop trials.
+        OptionError: the scheduler does more than stop trials; or there is a ``trial_timeout``.
     """
+    if options.trial_timeout is not None:
+        raise OptionError('Ray Tune does not end a trial that hangs: trial_timeout needs engine="pool"')
     scheduler = StoppingScheduler(options.scheduler, session.objective) if options.scheduler is not None else None
     connect()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # each trial would be announced; our own progress says more

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import raynas
+import raynas.api.search as search_module
 from raynas.errors import OptionError, RunExistsError, SearcherError, SearchStoppedError, UnknownSearcherError
 
 SPACE = raynas.SearchSpace({f"k{i}": {"_type": "choice", "_value": [0, 1, 2]} for i in range(4)})
@@ -90,9 +91,9 @@ def test_without_a_completed_trial_there_is_no_best() -> None:
         _ = result.best
 
 
-@pytest.mark.parametrize("engine", ["pool", ""])
+@pytest.mark.parametrize("engine", ["pond", ""])
 def test_an_unknown_engine_is_refused(engine: str) -> None:
-    with pytest.raises(OptionError, match="auto, local, tune"):
+    with pytest.raises(OptionError, match="auto, local, tune, pool"):
         raynas.search(SPACE, evaluate, engine=engine)
 
 
@@ -151,3 +152,37 @@ def test_what_a_search_found_before_it_was_refused_stays(tmp_path: Path) -> None
     with pytest.raises(OptionError):
         raynas.search(SPACE, evaluate, max_concurrent=0, storage_path=tmp_path, resume=True)
     assert raynas.search(SPACE, evaluate, num_trials=3, storage_path=tmp_path, resume=True).num_spent == 3
+
+
+class Quick:
+    engine_with_ray = "pool"
+
+    def evaluate(self, trial: raynas.Trial) -> None:
+        evaluate(trial)
+
+
+@pytest.mark.parametrize(
+    ("with_ray", "options", "engine"),
+    [
+        (False, {}, "local"),
+        (False, {"scheduler": "asha"}, "tune"),
+        (False, {"callbacks": ["noting"]}, "tune"),
+        (False, {"trial_timeout": 5}, "pool"),
+        (True, {}, "tune"),
+        (True, {"evaluate": Quick}, "pool"),
+        (True, {"evaluate": Quick, "scheduler": "asha"}, "tune"),
+        (True, {"evaluate": Quick, "engine": "local"}, "local"),
+    ],
+)
+def test_which_engine_auto_takes(monkeypatch: pytest.MonkeyPatch, with_ray: bool, options: dict[str, Any], engine: str) -> None:
+    taken = []
+    monkeypatch.setattr(search_module, "ray_is_running", lambda: with_ray)
+    monkeypatch.setattr(search_module, "_load_engine", lambda engine: lambda *_: taken.append(engine))
+    result = raynas.search(SPACE, **{"evaluate": evaluate, **options})
+    assert taken == [result.engine] == [engine]
+
+
+@pytest.mark.parametrize("engine", ["local", "tune"])
+def test_a_time_limit_is_the_pools(engine: str) -> None:
+    with pytest.raises(OptionError, match='trial_timeout needs engine="pool"'):
+        raynas.search(SPACE, evaluate, engine=engine, trial_timeout=3)

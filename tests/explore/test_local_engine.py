@@ -159,3 +159,15 @@ def test_less_than_one_at_once_is_refused(at_once: Any) -> None:
 def test_resources_are_numbers(amount: Any) -> None:
     with pytest.raises(OptionError, match=f"resources_per_trial has gpu={amount!r}"):
         EngineOptions(resources_per_trial={"cpu": 1, "gpu": amount})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, True, "2", math.nan, math.inf])
+def test_a_time_limit_is_a_positive_number(seconds: Any) -> None:
+    with pytest.raises(OptionError, match=f"trial_timeout is {seconds!r}"):
+        EngineOptions(trial_timeout=seconds)
+
+
+def test_what_other_engines_do_is_refused(scripted: Any, make_session: MakeSession) -> None:
+    for options, engine in ((EngineOptions(scheduler=object()), "tune"), (EngineOptions(trial_timeout=1.0), "pool")):
+        with pytest.raises(OptionError, match=f'engine="{engine}"'):
+            run_local(make_session(scripted(0)), lambda trial: None, options)

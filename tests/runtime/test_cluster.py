@@ -1,6 +1,8 @@
 import dataclasses
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 import ray.cloudpickle
@@ -9,7 +11,7 @@ import torch
 import raynas
 from raynas.errors import OptionError, TaskError
 from raynas.runtime import ship
-from raynas.runtime.cluster import num_slots
+from raynas.runtime.cluster import broadcast, num_slots
 
 
 def test_what_is_shipped_comes_back(tiny_task: raynas.Task) -> None:
@@ -58,3 +60,30 @@ def test_fractions_of_gpus_share_them(monkeypatch: pytest.MonkeyPatch, resources
 def test_what_no_node_has_is_refused_where_none_can_come(resources: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="the most that a node has is"):
         num_slots(resources)
+
+
+def lies_in_the_store(value: dict[str, np.ndarray]) -> bool:
+    """Whether an array lies in the mapping of the object store."""
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "plasma" in line or "/dev/shm" in line]
+    spans = [tuple(int(end, 16) for end in line[0].split("-")) for line in maps]
+    return any(low <= value["array"].ctypes.data < high for low, high in spans)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_arrays_that_are_broadcast_are_read_in_place() -> None:
+    value = {"array": np.arange(1_000_000.0), "call": lambda: 3}
+    there = ray.remote(num_cpus=0)(lies_in_the_store)
+    assert ray.get(there.remote(broadcast(value, "value")))
+    assert not lies_in_the_store(value)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_what_cannot_be_broadcast_is_named_too() -> None:
+    class Locked:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+    with pytest.raises(TaskError, match=r"evaluate\.lock cannot be pickled.*lambda: load"):
+        broadcast(Locked(), "evaluate")
