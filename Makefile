@@ -27,7 +27,8 @@ nightly: $(VENV)/.test
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=1200
 
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/ranking.py
+	$(BIN)/python benchmarks/ranking.py --space macro
+	$(BIN)/python benchmarks/ranking.py --space digits
 	$(BIN)/python benchmarks/local_engine.py
 	$(BIN)/python benchmarks/tune_overhead.py
 	$(BIN)/python benchmarks/searchers.py
