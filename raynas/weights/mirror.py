@@ -75,7 +75,7 @@ class Mirror:
         Raises:
             RegistryError: another process has claimed the mirror.
         """
-        if self._token is None:
+        if self._token is None or not self.storage.exists(WRITER):
             self.claim()
         if not self.is_claimed():
             raise RegistryError(

@@ -38,7 +38,7 @@ class TestRay(RegistryContract):
     def make_registry(self, name: str, storage_path: Path) -> Registry:
         registry = raynas.WeightRegistry("contract", self.opened["folder"])
         registry.close()
-        shutil.rmtree(self.opened["folder"])
+        shutil.rmtree(self.opened["folder"], ignore_errors=True)
         return registry
 
     def restart(self, registry: Registry, storage_path: Path) -> Registry:
