@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raynas.errors import OptionError, RegistryError, UploadLostError
+from raynas.errors import OptionError, RegistryError, UnknownVersionError, UploadLostError
 from raynas.space import Architecture
 from raynas.weights.blocks import Block, block_digest, digest_shards
-from raynas.weights.layout import Layout, Shard
+from raynas.weights.layout import Shard, TensorEntry
 from raynas.weights.manifest import Manifest
 from raynas.weights.store import ShardStore
 from raynas.weights.views import view_tensors
@@ -33,7 +34,8 @@ class Update:
 
     Raises:
         OptionError: ``merge`` is none of those.
-        RegistryError: a tensor is not the architecture's, or has another shape or dtype.
+        RegistryError: a tensor is not the architecture's, or has another shape or dtype, or two names of one tensor are given
+            different values.
     """
 
     architecture: Architecture
@@ -46,13 +48,13 @@ class Update:
             raise OptionError(
                 f"merge is {self.merge!r}; expected 'overwrite', 'average' or a function of (base, current, given)"
             )
-        layout = self.base.layout
-        used = layout.used_by(self.architecture.indices)
+        packs = self.base.layout.packs
+        used = self.base.layout.used_by(self.architecture.indices)
         ours = {
             entry.name: entry
             for number, places in used.items()
             for place in places
-            for entry in layout.packs[number].shards[place].tensors
+            for entry in packs[number].shards[place].tensors
         }
         for name, tensor in self.tensors.items():
             entry = ours.get(name)
@@ -63,29 +65,47 @@ class Update:
                     f"{name!r} is {tensor.dtype} {list(tensor.shape)}, expected {entry.dtype} {list(entry.shape)}"
                 )
 
+    @cached_property
+    def touched(self) -> dict[int, list[int]]:
+        """Numbers of the packs of which tensors are given, with the numbers of those shards."""
+        found: dict[int, list[int]] = {}
+        for number, places in self.base.layout.used_by(self.architecture.indices).items():
+            for place in places:
+                if any(entry.name in self.tensors for entry in self.base.layout.packs[number].shards[place].tensors):
+                    found.setdefault(number, []).append(place)
+        return found
+
     def commit(self, store: ShardStore, *, share: bool) -> int:
         """Make it a version, merged with whatever came in between; again, if another one is quicker."""
         while True:
             current = store.manifest()
-            upload = store.begin(self.base.layout, share=share, num_bytes=self._num_bytes())
-            changed: dict[int, tuple[str, ...]] = {}
-            seen: dict[int, str] = {}
-            clashes = 0
-            for number, places in self.base.layout.used_by(self.architecture.indices).items():
-                block, num_clashes = self._merged(store, current, number, places)
-                pack = self.base.layout.packs[number]
-                changed[number], seen[number] = digest_shards(block, pack), current.blocks[number]
-                digest = block_digest(changed[number])
-                if digest not in upload.known:
-                    upload.add(digest, block)
-                clashes += num_clashes
             try:
-                version = upload.commit(changed, seen)
+                version = self._commit_onto(current, store, share=share)
             except UploadLostError:  # what holds the registry has died and come back
                 continue
+            except UnknownVersionError:
+                if current.version in store.versions():
+                    raise  # it is the base that is gone
+                continue
             if version is not None:
-                store.count_clashes(clashes)
                 return version
+
+    def _commit_onto(self, current: Manifest, store: ShardStore, *, share: bool) -> int | None:
+        layout = self.base.layout
+        upload = store.begin(layout, share=share, num_bytes=sum(layout.packs[number].num_bytes for number in self.touched))
+        changed: dict[int, tuple[str, ...]] = {}
+        clashes = 0
+        for number, places in self.touched.items():
+            block, num_clashes = self._merged(store, current, number, places)
+            changed[number] = digest_shards(block, layout.packs[number])
+            digest = block_digest(changed[number])
+            if digest not in upload.known:
+                upload.add(digest, block)
+            clashes += num_clashes
+        version = upload.commit(changed, {number: current.blocks[number] for number in self.touched})
+        if version is not None and clashes:
+            store.count_clashes(clashes)
+        return version
 
     def _merged(self, store: ShardStore, current: Manifest, number: int, places: list[int]) -> tuple[Block, int]:
         """A block of the newest version with the tensors in it, and how many shards of it others have changed."""
@@ -103,20 +123,29 @@ class Update:
 
     def _write(self, block: Block, shard: Shard, before: Block | None, *, clash: bool) -> None:
         currents = view_tensors(block, shard)
-        bases = view_tensors(before, shard) if before is not None else {}
-        for entry in shard.tensors:
-            if entry.name not in self.tensors:
-                continue
+        bases = view_tensors(before, shard, copy=True) if before is not None else {}  # merge may write to what it is given
+        for entry in _given_once(shard, self.tensors):
             given = self.tensors[entry.name].detach().cpu()
             current = currents[entry.name]
             if clash and callable(self.merge):
-                given = self.merge(bases[entry.name], current, given)
+                given = self.merge(bases[entry.name], current, given).detach()
+                if given.shape != current.shape:  # what could be broadcast is a mistake too
+                    raise RegistryError(f"merge made {list(given.shape)} of {entry.name!r}, expected {list(entry.shape)}")
             elif clash and self.merge == "average" and entry.torch_dtype.is_floating_point:
                 given = (current + given) / 2
             start = shard.start + entry.offset
-            target = block[start : start + entry.num_bytes]
-            target[:] = given.to(entry.torch_dtype).contiguous().reshape(-1).view(torch.uint8).numpy()
+            target = torch.from_numpy(block[start : start + entry.num_bytes])
+            target.view(entry.torch_dtype).view(entry.shape).copy_(given)
 
-    def _num_bytes(self) -> int:
-        layout: Layout = self.base.layout
-        return sum(layout.packs[number].num_bytes for number in layout.used_by(self.architecture.indices))
+
+def _given_once(shard: Shard, tensors: Mapping[str, Tensor]) -> list[TensorEntry]:
+    """The entries of a shard that are given, of those that are tied the first. Raises ``RegistryError`` if they differ."""
+    found: dict[int, TensorEntry] = {}
+    for entry in shard.tensors:
+        if entry.name not in tensors or not entry.num_bytes:
+            continue
+        first = found.setdefault(entry.offset, entry)
+        one, other = tensors[first.name], tensors[entry.name]
+        if first is not entry and ((one != other) & ~(one.isnan() & other.isnan())).any():
+            raise RegistryError(f"{first.name!r} and {entry.name!r} are one tensor, and are given different values")
+    return list(found.values())

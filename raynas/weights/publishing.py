@@ -7,10 +7,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from raynas.weights.blocks import Block, block_digest, digest_shards, fill, find_nan, make_block
-from raynas.weights.layout import Layout, Pack
+from raynas.weights.layout import Layout, Pack, Shard
 from raynas.weights.store import ShardStore
 
 Changed = Iterable[str] | Mapping[str, Iterable[int]]  # keys, or the indices of their candidates
@@ -82,7 +83,9 @@ class Publisher:
         newest = max(self._store.versions(), default=0)
         if changed is None or newest < max(self._last, 1):
             return Publication(layout, state, tuple(range(len(layout.packs))))
-        return Publication(layout, state, tuple(sorted(layout.used_by(_as_choices(layout, changed)))))
+        by_key = _by_key(changed)
+        looked_at = [any(_may_have_changed(shard, by_key) for shard in pack.shards) for pack in layout.packs]
+        return Publication(layout, state, tuple(number for number, each in enumerate(looked_at) if each))
 
     def send(self, publication: Publication, blocks: Iterable[tuple[int, Block]]) -> int:
         """Store what is new of these blocks, and add the version."""
@@ -105,7 +108,7 @@ class Publisher:
     def _layout(self, model: nn.Module, state: Mapping[str, Tensor]) -> Layout:
         """The layout, made anew when the model's tensors are not those that it was made of."""
         made_of = [
-            (name, tensor.data_ptr(), tensor.shape, tensor.dtype) if isinstance(tensor, Tensor) else name
+            (name, tensor.data_ptr(), tensor.shape, tensor.dtype) if _has_place(tensor) else name
             for name, tensor in state.items()
         ]
         known = self._layouts.get(model)
@@ -124,25 +127,18 @@ class Publisher:
                 return
 
 
-def _as_choices(layout: Layout, changed: Changed) -> dict[str, Iterable[int]]:
-    """For each key the candidates that may have changed: all of a key that is given without indices, and of its parents."""
-    at: dict[str, set[int]] = {}
-    for pack in layout.packs:
-        for shard in pack.shards:
-            for key, indices in shard.owner:
-                at.setdefault(key, set()).update(indices)
+def _has_place(tensor: object) -> bool:
+    return isinstance(tensor, Tensor) and tensor.layout == torch.strided  # else the layout is refused when it is made
+
+
+def _by_key(changed: Changed) -> dict[str, set[int] | None]:
+    """For each key the candidates that may have changed, ``None`` for all of them."""
     if isinstance(changed, Mapping):
         return {key: set(indices) for key, indices in changed.items()}
-    keys = set(changed)
-    parents = {
-        (parent, index)
-        for pack in layout.packs
-        for shard in pack.shards
-        if any(key in keys for key, _ in shard.owner)
-        for parent, indices in shard.owner
-        for index in indices
-    }
-    chosen: dict[str, set[int]] = {key: set(at.get(key, ())) for key in keys}
-    for parent, index in parents:
-        chosen.setdefault(parent, set()).add(index)
-    return dict(chosen)
+    return dict.fromkeys([changed] if isinstance(changed, str) else changed)
+
+
+def _may_have_changed(shard: Shard, changed: Mapping[str, set[int] | None]) -> bool:
+    """Whether a shard lies outside all choices or in a candidate that is named; what lies inside of one is named with it."""
+    named = [(indices, changed[key]) for key, indices in shard.owner if key in changed]
+    return (bool(named) or not shard.owner) and all(at is None or not at.isdisjoint(indices) for indices, at in named)
