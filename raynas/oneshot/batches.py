@@ -216,6 +216,11 @@ def detached(value: Any) -> Any:
     return _map(value, lambda tensor: tensor.detach())
 
 
+def as_float(value: Any) -> Any:
+    """Tensors of half precision as ``float32``, in tuples, lists and dicts too; others as they are."""
+    return _map(value, lambda tensor: tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
+
+
 def _part(value: Any, start: int, end: int) -> Any:
     return _map(value, lambda tensor: tensor[start:end])
 

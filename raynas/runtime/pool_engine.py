@@ -14,7 +14,7 @@ import ray
 
 from raynas.explore import EngineOptions, SearchSession, TrialRecord, pass_on, refuse_tunes_own
 from raynas.runtime.batch_size import BatchSize, deal
-from raynas.runtime.cluster import broadcast, connect, num_slots
+from raynas.runtime.cluster import broadcast, connect, for_workers, num_slots
 from raynas.runtime.evaluator import ANSWER_AFTER, Answer, Work
 from raynas.runtime.evaluator_group import EvaluatorGroup, at_most
 from raynas.runtime.evaluator_handle import EvaluatorHandle
@@ -39,7 +39,7 @@ def run_pool(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
         return
     connect()
     num_slots(options.resources_per_trial)
-    work = Work(evaluate, session.space, session.objective.metrics, options.checkpoints, options.trial_timeout)
+    work = Work(for_workers(evaluate), session.space, session.objective.metrics, options.checkpoints, options.trial_timeout)
     group = EvaluatorGroup(options.resources_per_trial, broadcast(work, ""), options.max_concurrent)
     try:
         Pool(session, group, options).run()
