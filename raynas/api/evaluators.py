@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tempfile
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import save_model
 from torch import nn
 
 from raynas.api.registry import WeightRegistry
+from raynas.errors import OptionError
 from raynas.explore import Trial
 from raynas.nn import Profile, Profiler
 from raynas.oneshot import (
     Callback,
+    CollatedData,
+    InPrecision,
+    Precision,
     Task,
     Trainer,
     TrainHooks,
@@ -35,40 +41,87 @@ WEIGHTS = "model.safetensors"
 class Inherited:
     """Scores an architecture with the weights that a supernet has learnt; see ``inherited``."""
 
-    def __init__(self, task: Task, registry: WeightRegistry, version: int, *, num_samples: int) -> None:
-        self.task, self.registry, self.version, self.num_samples = task, registry, version, num_samples
+    engine_with_ray = "pool"  # which engine "auto" takes: as trials of their own, such evaluations would mostly wait
+
+    def __init__(
+        self, task: Task, registry: WeightRegistry, version: int, *, num_samples: int, precision: Precision = "float32"
+    ) -> None:
+        self.task, self.registry, self.version = task, registry, version
+        self.num_samples, self.precision = num_samples, precision
+
+    def to_workers(self) -> Inherited:
+        """The same with the samples that it needs put together, and no others: what goes to other processes."""
+        valid: Any = self._collect("valid", None) or self.task.valid_data
+        train: Any = (self._collect("train", self.num_samples) or self.task.train_data) if self.num_samples else valid
+        task = dataclasses.replace(self.task, train_data=train, valid_data=valid, test_data=None)
+        return Inherited(task, self.registry, self.version, num_samples=self.num_samples, precision=self.precision)
 
     def setup(self) -> None:
         """Once in each process: the skeleton, the data."""
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.skeleton = self.task.model()
-        self.train_data, self.valid_data = self.task.data("train"), self.task.data("valid")
+        self.train_data = _collected(self.task.data("train"), self.num_samples) if self.num_samples else None
+        self.valid_data = _collected(self.task.data("valid"), None)
         self.profiler = Profiler(self.skeleton, self.task.sample_input())
 
     def evaluate(self, trial: Trial) -> None:
         """Report the task's metrics on the validation data, parameters and FLOPs."""
         model = self.registry.frozen(self.skeleton, trial.architecture, version=self.version).to(self.device)
-        recalibrate(model, self.train_data, device=self.device, num_samples=self.num_samples)
+        if self.precision != "float32":
+            model = InPrecision(model, self.precision, self.device)
+        if self.train_data is not None:
+            recalibrate(model, self.train_data, device=self.device, num_samples=self.num_samples)
         cost = self.profiler.profile(trial.architecture)
         trial.report(**score(model, self.task, self.valid_data, device=self.device), params=cost.params, flops=cost.flops)
 
+    def _collect(self, split: str, num_samples: int | None) -> CollatedData | None:
+        """A split's samples, ``None`` where they cannot be put together, or not here: then every process opens its own."""
+        try:
+            return CollatedData.collect(self.task.data(split), num_samples)
+        except Exception as error:  # whatever a user's function raises; where it is needed, it will say so again
+            found = f"{type(error).__name__}: {error}"
+            logging.getLogger(__name__).warning("the %s data is opened by each evaluator, not here: %s", split, found)
+            return None
+
+
+def _collected(data: Any, num_samples: int | None) -> Any:
+    """The samples put together where that can be done, which is done once, not for each architecture; else the data."""
+    together = CollatedData.collect(data, num_samples)
+    return data if together is None else together
+
 
 def inherited(
-    task: Task, *, registry: str | WeightRegistry, version: int | None = None, recalibration_samples: int = 1024
+    task: Task,
+    *,
+    registry: str | WeightRegistry,
+    version: int | None = None,
+    recalibration_samples: int = 1024,
+    recalibration_data: Any = None,
+    precision: Precision = "float32",
 ) -> Inherited:
     """An ``evaluate`` that gives every architecture the supernet's weights.
 
     They are read where they lie, in the object store's memory. Batch-norm statistics are computed anew on training data,
     in copies: those of the supernet are a mixture over all paths (Guo et al., ECCV 2020, section 3.4).
 
+    The validation data, and the samples for these statistics, are read once and kept as they then are, if they are tensors and
+    numbers of up to 1 GiB. With Ray this process reads them, and evaluators share one copy on each machine. Where that cannot
+    be done each evaluator reads the task's data itself.
+
     Args:
         task: the supernet's.
         registry: the registry or its name.
         version: which weights; the newest now if ``None``.
-        recalibration_samples: how many training samples the statistics are computed on.
+        recalibration_samples: how many samples the statistics are computed on, the first ones, in steps of up to 256; 0: the
+            supernet's statistics stay.
+        recalibration_data: which samples, as data or a function that loads it; ``None``: the task's training data.
+        precision: of the forward pass, as in ``TrainOptions``: ``"float32"`` as the weights are, or under autocast ``"bf16"``
+            or ``"fp16"``. Metrics are computed in ``float32``.
 
     Raises:
         UnknownVersionError: nothing was published; the message says what publishes.
+        OptionError: an option is out of its range.
+        TaskError: ``recalibration_data`` is no data.
 
     Example:
         >>> import tempfile, raynas
@@ -79,8 +132,15 @@ def inherited(
         >>> sorted(result.best.metrics)
         ['accuracy', 'flops', 'loss', 'params']
     """
+    if type(recalibration_samples) is not int or recalibration_samples < 0:
+        raise OptionError(f"recalibration_samples is {recalibration_samples!r}; expected an integer of at least 0")
+    if precision not in get_args(Precision):
+        raise OptionError(f"precision {precision!r} does not exist; expected one of {', '.join(get_args(Precision))}")
+    if recalibration_data is not None:
+        task = dataclasses.replace(task, train_data=recalibration_data)
     opened = WeightRegistry(registry) if isinstance(registry, str) else registry
-    return Inherited(task, opened, opened.newest() if version is None else version, num_samples=recalibration_samples)
+    version = opened.newest() if version is None else version
+    return Inherited(task, opened, version, num_samples=recalibration_samples, precision=precision)
 
 
 class FromScratch:

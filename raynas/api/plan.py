@@ -26,7 +26,8 @@ class Plan:
         supernet_epochs: passes over the training data.
         searcher: its name.
         searcher_options: for it; ``seed`` is added.
-        engine: what runs the trials, ``"tune"`` or ``"local"``.
+        engine: what runs the trials: ``"local"`` without Ray, else under Ray ``"tune"``, ``"pool"``, or ``"auto"``: the pool
+            for the search with inherited weights, Tune for training the final models.
         num_trials: how many architectures are evaluated.
         max_concurrent: how many at once; ``None``: as there is room.
         max_flops: of one forward pass of one sample; ``None``: no limit.
@@ -48,7 +49,7 @@ class Plan:
     supernet_epochs: int = 50
     searcher: str = "spos_evolution"
     searcher_options: Mapping[str, Any] = field(default_factory=dict)
-    engine: str = "tune"
+    engine: str = "auto"
     num_trials: int = 500
     max_concurrent: int | None = None
     max_flops: float | None = None

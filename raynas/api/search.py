@@ -207,9 +207,13 @@ def _load_engine(engine: str) -> Callable[[SearchSession, Any, EngineOptions], N
         raise OptionError(f"engine {engine!r} does not exist; expected one of auto, {', '.join(ENGINES)}")
     if engine == "local":
         return run_local
-    from raynas.runtime import run_pool, run_tune
+    if engine == "pool":
+        from raynas.runtime import run_pool
 
-    return run_pool if engine == "pool" else run_tune
+        return run_pool
+    from raynas.runtime import run_tune
+
+    return run_tune
 
 
 def _open_journal(folder: RunFolder | None, space: SearchSpace, about: dict[str, Any], stack: ExitStack) -> Journal | None:

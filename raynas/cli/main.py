@@ -40,7 +40,11 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--num-workers", type=int, help="Processes that train the supernet; 0: this one."),
         click.option("--supernet-epochs", type=int, help="Passes over the training data."),
         click.option("--searcher", help="One of raynas searchers."),
-        click.option("--engine", type=click.Choice(["tune", "local"]), help="What runs the trials."),
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "local", "tune", "pool"]),
+            help="What runs the trials: this process, Ray Tune, warm evaluators; auto: evaluators for inherited weights.",
+        ),
         click.option("--num-trials", type=int, help="How many architectures are evaluated."),
         click.option("--max-concurrent", type=int, help="How many at once."),
         click.option("--max-flops", type=float, help="Limit on one forward pass of one sample."),

@@ -4,10 +4,12 @@ from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoints.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 from raynas.oneshot.checkpoints.store import CheckpointStore
 from raynas.oneshot.checkpoints.writer import CheckpointWriter, CommitAlone, describe_failure
+from raynas.oneshot.collated import CollatedData
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
-from raynas.oneshot.options import Callback, Log, TrainHooks, TrainOptions
+from raynas.oneshot.options import Callback, Log, Precision, TrainHooks, TrainOptions
+from raynas.oneshot.precision import InPrecision
 from raynas.oneshot.scoring import recalibrate, score
 from raynas.oneshot.taking_part import TakingPart
 from raynas.oneshot.task import Task
@@ -21,9 +23,12 @@ __all__ = [
     "Callback",
     "CheckpointStore",
     "CheckpointWriter",
+    "CollatedData",
     "CommitAlone",
+    "InPrecision",
     "Log",
     "OneShotTrainer",
+    "Precision",
     "TakingPart",
     "Task",
     "TrainHooks",

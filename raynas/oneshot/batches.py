@@ -231,6 +231,11 @@ def check_batch_size(batch_size: int, world: World, num_samples: int | None = No
         raise TaskError(f"a batch of {batch_size} cannot be shared by {world.size} workers")
 
 
+def as_float(value: Any) -> Any:
+    """Tensors of half precision as ``float32``, in tuples, lists and dicts too; others as they are."""
+    return _map(value, lambda tensor: tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
+
+
 def _part(value: Any, start: int, end: int) -> Any:
     return _map(value, lambda tensor: tensor[start:end])
 

@@ -1,4 +1,4 @@
-"""``MixedPrecision``: forward in half precision, backward with a scaled loss where that is needed."""
+"""Half precision: ``MixedPrecision`` trains with it, ``InPrecision`` only runs a model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from raynas.errors import TrainingError
+from raynas.oneshot.batches import as_float
 from raynas.oneshot.options import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -78,3 +79,23 @@ class MixedPrecision:
         """Go on with it."""
         if self._scaler is not None and state is not None:
             self._scaler.load_state_dict(state)
+
+
+class InPrecision(nn.Module):
+    """A model whose forward pass is in a precision; what comes out is ``float32``, so that metrics are exact means.
+
+    Args:
+        model: on ``device``; its weights and running statistics stay as they are.
+        precision: see ``TrainOptions``.
+        device: where the model is.
+    """
+
+    def __init__(self, model: nn.Module, precision: Precision, device: torch.device) -> None:
+        super().__init__()
+        self.model = model
+        self._precision = MixedPrecision(precision, device)
+
+    def forward(self, *inputs: Any) -> Any:
+        with self._precision.autocast():
+            outputs = self.model(*inputs)
+        return as_float(outputs)

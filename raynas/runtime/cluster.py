@@ -112,6 +112,11 @@ def ship(value: Any, name: str) -> bytes:
     return shipped
 
 
+def for_workers(evaluate: Any) -> Any:
+    """What goes to workers in place of an ``evaluate``: what its ``to_workers()`` gives, if it is an object that has one."""
+    return evaluate.to_workers() if hasattr(evaluate, "to_workers") and not isinstance(evaluate, type) else evaluate
+
+
 def broadcast(value: Any, name: str) -> Any:
     """Put a value into the object store, once for all workers. NumPy arrays in it are read there in place, not copied.
 

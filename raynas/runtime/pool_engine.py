@@ -7,20 +7,21 @@ at once in ``batch_size``.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import ray
 
 from raynas.explore import EngineOptions, SearchSession, TrialRecord, pass_on, refuse_tunes_own
 from raynas.runtime.batch_size import BatchSize, deal
-from raynas.runtime.cluster import broadcast, connect, num_slots
+from raynas.runtime.cluster import broadcast, connect, for_workers, num_slots
 from raynas.runtime.evaluator import ANSWER_AFTER, Answer, Work
 from raynas.runtime.evaluator_group import EvaluatorGroup, at_most
 from raynas.runtime.evaluator_handle import EvaluatorHandle
-from raynas.runtime.trial_log import Ended
+from raynas.runtime.trial_log import Ended, Left
 
 DIED = "the worker of this trial died"
+MOST_MOVES = 3  # machines that may go while they are at one trial; then it is taken for the reason
 GRACE = 5.0  # seconds, beyond the time of a trial, that an evaluator may be silent
 
 
@@ -38,7 +39,7 @@ def run_pool(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
         return
     connect()
     num_slots(options.resources_per_trial)
-    work = Work(evaluate, session.space, session.objective.metrics, options.checkpoints, options.trial_timeout)
+    work = Work(for_workers(evaluate), session.space, session.objective.metrics, options.checkpoints, options.trial_timeout)
     group = EvaluatorGroup(options.resources_per_trial, broadcast(work, ""), options.max_concurrent)
     try:
         Pool(session, group, options).run()
@@ -61,6 +62,7 @@ class Pool:
         self._max_concurrent, self._timeout = options.max_concurrent, options.trial_timeout
         self._batch_size = BatchSize()
         self._backlog: deque[TrialRecord] = deque()  # trials that an evaluator had and did not begin
+        self._num_moves: Counter[int] = Counter()  # machines that went while they were at a trial
         self._waits = False  # whether the session was asked just now, and had no trial
 
     def run(self) -> None:
@@ -155,24 +157,37 @@ class Pool:
         pass_on(self._session, record.id, ended.outcome, start=ended.start, node=evaluator.host)
 
     def _bury(self, evaluator: EvaluatorHandle) -> None:
-        """An evaluator has gone: what it had ended counts, what it was at has failed, the others are run elsewhere."""
+        """An evaluator has gone: what it had ended counts, what it was at has failed, the others are run elsewhere.
+
+        Where its whole machine has gone, so has the word of what it was at, and no trial is to blame.
+        """
         self._group.remove(evaluator)
-        try:
-            left = ray.get(evaluator.call)
-            running = left.running
-            for ended in left.ended:
-                self._tell(evaluator, ended)
-        except ray.exceptions.RayError:  # its machine has gone too
-            running = next(iter(evaluator.trials), None)
-        why = evaluator.why_lost or DIED
-        failed = evaluator.trials.pop(running if evaluator.blamed is None else evaluator.blamed, None)
+        left = _what_is_left(evaluator)
+        for ended in left.ended if left is not None else ():
+            self._tell(evaluator, ended)
+        running = left.running if left is not None else next(iter(evaluator.trials), None)
+        failed = evaluator.trials.get(running if evaluator.blamed is None else evaluator.blamed)  # type: ignore[arg-type]
+        if failed is not None and left is None and self._num_moves[failed.id] < MOST_MOVES:
+            self._num_moves[failed.id] += 1
+            failed = None
+        if failed is not None:
+            del evaluator.trials[failed.id]
+            why = evaluator.why_lost or DIED
+            self._session.fail(failed.id, why, died=why == DIED, node=evaluator.host)
         self._backlog.extendleft(reversed(evaluator.trials.values()))
         evaluator.trials.clear()
-        if failed is not None:
-            self._session.fail(failed.id, why, died=why == DIED, node=evaluator.host)
 
     def _too_long(self) -> str:
         return f"the trial took longer than trial_timeout={self._timeout:g} s; its worker was ended"
+
+
+def _what_is_left(evaluator: EvaluatorHandle) -> Left | None:
+    """Of one that is lost; ``None`` where its machine has gone too."""
+    try:
+        left: Left = ray.get(evaluator.call)
+    except ray.exceptions.RayError:
+        return None
+    return left
 
 
 def _num_left(session: SearchSession) -> int:

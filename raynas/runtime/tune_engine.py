@@ -18,7 +18,7 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from raynas.errors import OptionError
 from raynas.explore import EngineOptions, SearchSession
-from raynas.runtime.cluster import connect, num_slots, ship
+from raynas.runtime.cluster import connect, for_workers, num_slots, ship
 from raynas.runtime.stopping_scheduler import StoppingScheduler
 from raynas.runtime.trial_runner import TrialRunner
 
@@ -39,7 +39,7 @@ def run_tune(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # each trial would be announced; our own progress says more
     held = scheduler is not None or bool(options.callbacks)
     shipped = dataclasses.replace(options, scheduler=None, callbacks=())
-    shared = (evaluate, session.space, session.objective.metrics, shipped, held)
+    shared = (for_workers(evaluate), session.space, session.objective.metrics, shipped, held)
     resources = dict(options.resources_per_trial)
     trainable = tune.with_parameters(TrialRunner, payload=ship(shared, "evaluate"), use_gpu=resources.get("gpu", 0) > 0)
     slots = options.max_concurrent or num_slots(resources)

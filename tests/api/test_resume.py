@@ -44,7 +44,7 @@ class Driver:
 
     def __init__(self, engine: str, storage: Path, seconds: float, cpus: float = 1.0) -> None:
         environment = dict(os.environ)
-        if engine == "tune":
+        if engine != "local":
             environment["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
         arguments = [sys.executable, str(SCRIPT), engine, str(storage), str(seconds), str(cpus)]
         self.storage, self.journal = storage, storage / "search" / "journal"
@@ -103,12 +103,13 @@ def test_killed_at_ten_moments_in_process(tmp_path: Path, undisturbed: list[str]
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_killed_twice_through_tune(tmp_path: Path, undisturbed: list[str]) -> None:
+@pytest.mark.parametrize("engine", ["tune", "pool"])
+def test_killed_twice_under_ray(tmp_path: Path, undisturbed: list[str], engine: str) -> None:
     rng, before = random.Random(6), []
     cpus = ray.cluster_resources()["CPU"]  # where room is left, Tune starts workers that quick trials never need
     for life in range(2):
-        driver = Driver("tune", tmp_path, 0.03, cpus)
+        driver = Driver(engine, tmp_path, 0.03, cpus)
         before.append(driver.kill_after(15 * life + 5, rng.random() * 0.2))
     assert len(before[-1][0]) < NUM_TRIALS
-    killed.search("tune", str(tmp_path), "0", str(cpus))
+    killed.search(engine, str(tmp_path), "0", str(cpus))
     _check(tmp_path, undisturbed, before)

@@ -10,7 +10,15 @@ from torch.utils.data import Subset, TensorDataset
 
 from raynas.errors import TaskError
 from raynas.oneshot import World
-from raynas.oneshot.batches import Batches, MapBatches, StreamBatches, batches_in_order, collect, to_device
+from raynas.oneshot.batches import (
+    Batches,
+    MapBatches,
+    StreamBatches,
+    as_float,
+    batches_in_order,
+    collect,
+    to_device,
+)
 from raynas.oneshot.open_batches import open_batches
 
 CPU = torch.device("cpu")
@@ -195,3 +203,10 @@ def test_tensors_move_inside_of_containers() -> None:
     assert isinstance(point, Point)
     assert point.x.is_meta
     assert point.label == "one"
+
+
+def test_half_precision_becomes_single_wherever_it_is() -> None:
+    found = as_float({"a": [torch.ones(2, dtype=torch.bfloat16)], "b": (torch.ones(2, dtype=torch.long), 3)})
+    assert found["a"][0].dtype == torch.float32
+    assert found["b"][0].dtype == torch.long
+    assert found["b"][1] == 3

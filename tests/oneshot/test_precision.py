@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from raynas.errors import TrainingError
-from raynas.oneshot.precision import MixedPrecision
+from raynas.oneshot.precision import InPrecision, MixedPrecision
 
 CPU = torch.device("cpu")
 
@@ -65,3 +65,23 @@ def test_a_graph_that_is_kept_between_steps_is_explained() -> None:
 def test_other_errors_of_backward_pass() -> None:
     with pytest.raises(RuntimeError, match="does not require grad"):
         MixedPrecision("float32", CPU).backward(torch.ones(()))
+
+
+def test_a_model_runs_in_a_precision_and_what_comes_out_is_single() -> None:
+    class Watching(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            output = super().forward(x)
+            seen.append(output.dtype)
+            return output
+
+    seen: list[torch.dtype] = []
+    model = Watching(3, 2)
+    with torch.no_grad():
+        plain = model(torch.ones(4, 3))
+        half = InPrecision(model, "bf16", CPU)(torch.ones(4, 3))
+        same = InPrecision(model, "float32", CPU)(torch.ones(4, 3))
+    assert seen == [torch.float32, torch.bfloat16, torch.float32]
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, plain, rtol=0.02, atol=0.01)
+    assert torch.equal(same, plain)
+    assert model.weight.dtype == torch.float32
