@@ -34,6 +34,7 @@ from raynas.oneshot import (
     score,
     write_checkpoint,
 )
+from raynas.weights import Lease
 
 WEIGHTS = "model.safetensors"
 
@@ -48,6 +49,10 @@ class Inherited:
     ) -> None:
         self.task, self.registry, self.version = task, registry, version
         self.num_samples, self.precision = num_samples, precision
+        self._lease: Lease | None = registry.lease(version)  # while this object lives, here and where it is set up
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_lease": None}
 
     def to_workers(self) -> Inherited:
         """The same with the samples that it needs put together, and no others: what goes to other processes."""
@@ -58,6 +63,7 @@ class Inherited:
 
     def setup(self) -> None:
         """Once in each process: the skeleton, the data."""
+        self._lease = self._lease or self.registry.lease(self.version)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.skeleton = self.task.model()
         self.train_data = _collected(self.task.data("train"), self.num_samples) if self.num_samples else None

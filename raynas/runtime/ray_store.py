@@ -138,6 +138,8 @@ class RayStore:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         """Call the actor. A call that it did not answer because it died is sent again once it is back."""
+        if not ray.is_initialized():  # a call would start a Ray of its own
+            raise RegistryError(f"registry {self._name!r} is in a cluster that this process has left")
         return self.get(getattr(self._actor, method).remote(*arguments))
 
     def get(self, answer: Any) -> Any:

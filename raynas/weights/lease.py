@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 
 from raynas.weights.store import ShardStore
@@ -11,7 +12,7 @@ SECONDS = 120.0  # that a version stays after its user's last sign of life
 
 
 class Lease:
-    """Keeps a version until it is closed; a context manager that gives the version.
+    """Keeps a version until it is closed, or nobody refers to it; a context manager that gives the version.
 
     Args:
         store: that holds it.
@@ -23,17 +24,15 @@ class Lease:
 
     def __init__(self, store: ShardStore, version: int) -> None:
         self.version = version
-        self._store, self._closed = store, threading.Event()
-        self._name = store.lease(version, SECONDS)
-        self._thread = threading.Thread(target=self._keep, name="raynas-lease", daemon=True)
+        self._closed = threading.Event()
+        arguments = (store, store.lease(version, SECONDS), version, self._closed)
+        self._thread = threading.Thread(target=_keep, args=arguments, name="raynas-lease", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """The version is not needed any more."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._thread.join()
-            self._store.release(self._name)
+        self._closed.set()
+        self._thread.join()
 
     def __enter__(self) -> int:
         return self.version
@@ -41,9 +40,15 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _keep(self) -> None:
-        while not self._closed.wait(SECONDS / 4):
-            try:
-                self._store.renew(self._name, self.version, SECONDS)
-            except Exception:  # the store is gone for the moment, or for good: there is nobody here to tell
-                continue
+    def __del__(self) -> None:
+        if "_closed" in vars(self):
+            self._closed.set()
+
+
+def _keep(store: ShardStore, name: str, version: int, closed: threading.Event) -> None:
+    """Renew a lease until it is closed. The thread does not know the ``Lease``, which may so be forgotten."""
+    with suppress(Exception):  # the store may be gone, for the moment or for good, and there is nobody here to tell
+        while not closed.wait(SECONDS / 4):
+            with suppress(Exception):
+                store.renew(name, version, SECONDS)
+        store.release(name)
