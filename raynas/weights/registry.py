@@ -71,12 +71,13 @@ class Registry:
         """``publish`` of the weights as they are now; only copying them takes the caller's time.
 
         One at a time: an earlier one is waited for. What goes wrong is raised by the future's ``result()``, and by the next
-        ``publish`` or ``flush`` if nobody has asked.
+        ``publish`` or ``flush``. It cannot be cancelled.
         """
         self._wait_for_background()
         publication = self._publisher.prepare(model, changed)
         blocks = publication.copied_blocks()
         self._background = done = Future[int]()
+        done.set_running_or_notify_cancel()
 
         def send() -> None:
             try:
@@ -109,7 +110,7 @@ class Registry:
 
         Raises:
             UnknownVersionError: the base is not here any more; a lease would have kept it.
-            RegistryError: a tensor is not the architecture's.
+            RegistryError: a tensor is not the architecture's, or two names of one tensor are given different values.
         """
         return Update(architecture, tensors, self._manifest(base_version), merge).commit(self._store, share=self.share)
 
@@ -201,10 +202,10 @@ class Registry:
         if supernet is not None and chosen is not None:
             tensors = dict(transplant(supernet, choice_places(supernet), chosen, tensors).state_dict())
         state = model.state_dict()
-        for name, tensor in tensors.items():
-            if name not in state or state[name].shape != tensor.shape:
-                found = list(state[name].shape) if name in state else "missing"
-                raise RegistryError(f"{name!r} of the model is {found}, expected {list(tensor.shape)}")
+        for name in [*tensors, *(state if supernet is not None else ())]:
+            found, expected = (list(each[name].shape) if name in each else "missing" for each in (state, tensors))
+            if found != expected:
+                raise RegistryError(f"{name!r} of the model is {found}, expected {expected}")
         for name, tensor in tensors.items():
             state[name].copy_(tensor)
         return model
