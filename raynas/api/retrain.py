@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,9 +22,6 @@ from raynas.errors import RegistryError
 from raynas.nn import freeze, generate_search_space
 from raynas.oneshot import Log, Task, Trainer, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, score
 from raynas.space import Architecture
-
-if TYPE_CHECKING:
-    from raynas.runtime import TrainDriverOptions
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ def _open_folder(storage_path: str | Path | None, name: str) -> Iterator[Path]:
         yield RunFolder.create(storage_path if storage_path is not None else scratch, name).path
 
 
-def _train_on_ray(job: TrainingJob, split: str, where: TrainDriverOptions, log: Log | None) -> tuple[dict[str, Any], nn.Module]:
+def _train_on_ray(job: TrainingJob, split: str, where: Any, log: Log | None) -> tuple[dict[str, Any], nn.Module]:
     from raynas.runtime import train_on_ray
 
     assert job.architecture is not None

@@ -128,7 +128,7 @@ def train_supernet(
 
         connect()
     publish = Publish(WeightRegistry(registry or name, folder.weights.resolve()))
-    job = replace(job, publish=publish.on_the_way, callbacks=(publish.taking_part, *job.callbacks))
+    job = replace(job, publish=publish.on_the_way)
     if num_workers:
         where = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet", wait=wait)
         finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)
@@ -176,7 +176,7 @@ class Publish:
 
     def on_the_way(self, trainer: Trainer) -> None:
         """Publish before the end, while training goes on; called on every worker."""
-        changed = self.taking_part.take(trainer)
+        changed = self.taking_part.take(trainer.model)
         if trainer.world.rank == 0:
             self.registry.publish_in_background(trainer.model, changed=changed)
 

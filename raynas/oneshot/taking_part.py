@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from raynas.nn import Owner, state_owners
-from raynas.oneshot.options import Callback
-from raynas.oneshot.trainer import Trainer
+from raynas.nn import state_owners
 
 
-class TakingPart(Callback):
-    """Looks after each step which parameters have a gradient; on one worker that is the same as on all.
+class TakingPart:
+    """Knows which tensors of a model were written to, by the counts that torch keeps of that.
 
-    The running statistics of a candidate without parameters are not noticed.
+    Not by gradients: running statistics change without, where a candidate is computed and then not used. What is written
+    through ``Tensor.data`` is not noticed.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Owner, list[nn.Parameter]] | None = None  # those that have not learnt yet
-        self._learnt: dict[str, set[int]] = {}
+        self._counts: dict[str, int] = {}
 
-    def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:
-        if trainer.options.publish_every is None or self._waiting is None:
-            return
-        learnt = [owner for owner, members in self._waiting.items() if any(each.grad is not None for each in members)]
-        for owner in learnt:
-            del self._waiting[owner]
-            for key, indices in owner:
-                self._learnt.setdefault(key, set()).update(indices)
+    def take(self, model: nn.Module) -> dict[str, set[int]] | None:
+        """For each key the candidates that have changed since the last call.
 
-    def take(self, trainer: Trainer) -> dict[str, set[int]] | None:
-        """For each key the candidates that have learnt since the last call.
-
-        ``None`` is for all of them: the first time, since the newest version may be of steps that are done again; and where
-        averaged weights are published, which change without gradients.
+        ``None`` is for all of them: the first time, since the newest version may be of steps that are done again.
         """
-        is_known = self._waiting is not None and trainer.ema is None
-        learnt, self._learnt, self._waiting = self._learnt, {}, {}
-        owners = state_owners(trainer.model)
-        for name, parameter in trainer.model.named_parameters():
-            if owners.get(name):
-                self._waiting.setdefault(owners[name], []).append(parameter)
-        return learnt if is_known else None
+        before = self._counts
+        self._counts = {name: tensor._version for name, tensor in model.state_dict(keep_vars=True).items()}
+        if not before:
+            return None
+        learnt: dict[str, set[int]] = {}
+        for name, owner in state_owners(model).items():
+            if self._counts[name] != before.get(name):
+                for key, indices in owner:
+                    learnt.setdefault(key, set()).update(indices)
+        return learnt
