@@ -147,8 +147,7 @@ class LocalStore:
         if self._mirror is None or not here or not self._mirror.is_claimed():
             return
         for version in set(self._mirror.versions()) - set(here):
-            if version < self._table.next_version:
-                self._mirror.forget(version, self._manifests())
+            self._mirror.forget(version, self._manifests())
 
     def _manifests(self) -> list[Manifest]:
         return [self._table.manifest(version) for version in self._table.versions()]

@@ -238,7 +238,7 @@ TENSOR = (*SHARD, "tensors", 1)
     ("path", "value"),
     [
         *(((*TENSOR, "dtype"), value) for value in ("load", "nn", "hub", "ones", "float33", "", None, 5, ["float32"])),
-        *(((*TENSOR, "offset"), value) for value in (-64, 3, 128, 1 << 40, float("inf"), float("nan"), "x", None)),
+        *(((*TENSOR, "offset"), value) for value in (-64, 3, 67, 128, 1 << 40, float("inf"), float("nan"), "x", None)),
         *(
             ((*TENSOR, "shape"), value)
             for value in ([-2], [-1, -2], [1000], [2**32, 2**32], [10**30], 3, ["x"], [float("inf")])
@@ -261,6 +261,13 @@ def test_what_is_no_layout_is_refused(path: tuple[str | int, ...], value: Any) -
     place[last] = value
     with pytest.raises(RegistryError, match="no layout of weights"):
         Layout.from_dict(document)
+
+
+def test_a_size_that_does_not_fit_into_an_integer_is_no_small_one() -> None:
+    entry = {"name": "x", "dtype": "uint8", "shape": [2**32, 2**32], "offset": 0, "is_buffer": True}
+    shard = {"owner": [], "start": 0, "num_bytes": 0, "tensors": [entry]}  # 2**64 wraps around to 0
+    with pytest.raises(RegistryError, match="the shard outside all choices lies elsewhere than its tensors"):
+        Layout.from_dict({"packs": [{"num_bytes": 0, "shards": [shard]}]})
 
 
 @pytest.mark.parametrize("document", [{}, [], None, "packs", 5])

@@ -50,9 +50,10 @@ def test_an_update_is_merged_with_what_came_in_between(supernet: nn.Module, num_
             registry.update(path, trained(registry, path), registry.newest())
 
     with registry.lease(1):
+        registry.update(path, trained(registry, path), 1)  # the newest, which nobody keeps
         store.others = others
-        assert registry.update(path, given, 1, merge=add) == num_others + 2
-    assert torch.allclose(registry.fetch(path)[BLOCK], before[BLOCK] + num_others + 1)
+        assert registry.update(path, given, 1, merge=add) == num_others + 3
+    assert torch.allclose(registry.fetch(path)[BLOCK], before[BLOCK] + num_others + 2)
     assert registry.stats().clashes == 2
 
 
