@@ -54,9 +54,11 @@ class Batches(Protocol):
 
     Attributes:
         steps_per_epoch: how many batches an epoch has.
+        checkpoint_unit: training can go on after each multiple of so many steps.
     """
 
     steps_per_epoch: int
+    checkpoint_unit: int
 
     def step(self, epoch: int, step: int) -> Batch:
         """This worker's part of the batch of a step; asked for in order, but for a new start after ``load_state_dict``."""
@@ -70,12 +72,9 @@ class Batches(Protocol):
         """Go on at that place."""
         ...
 
-
-def open_batches(data: Any, batch_size: int, *, seed: int, world: World, steps_per_epoch: int | None = None) -> Batches:
-    """``MapBatches`` of data that can be indexed, ``StreamBatches`` of data that can only be iterated."""
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return MapBatches(data, batch_size, seed=seed, world=world)
-    return StreamBatches(data, batch_size, world=world, steps_per_epoch=steps_per_epoch)
+    def shared_texts(self) -> dict[str, str]:
+        """What must have the same characters on all workers at the end of an epoch."""
+        ...
 
 
 class MapBatches:
@@ -94,12 +93,10 @@ class MapBatches:
         TaskError: the data is shorter than one batch, or a batch than the number of workers.
     """
 
+    checkpoint_unit = 1
+
     def __init__(self, data: MapDataset, batch_size: int, *, seed: int, world: World) -> None:
-        if len(data) < batch_size:
-            raise TaskError(
-                f"the data has {len(data)} samples, fewer than one batch of {batch_size}; take a smaller batch_size in the Task"
-            )
-        _check_batch_size(batch_size, world)
+        check_batch_size(batch_size, world, len(data))
         self._data, self._batch_size, self._seed, self._world = data, batch_size, seed, world
         self.steps_per_epoch = len(data) // batch_size
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
@@ -121,6 +118,9 @@ class MapBatches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to do."""
 
+    def shared_texts(self) -> dict[str, str]:
+        return {}
+
 
 class StreamBatches:
     """Batches of data that can only be iterated, begun anew whenever it ends.
@@ -138,13 +138,15 @@ class StreamBatches:
         TaskError: there is no ``steps_per_epoch``, or a batch is smaller than the number of workers.
     """
 
+    checkpoint_unit = 1
+
     def __init__(self, data: Any, batch_size: int, *, world: World, steps_per_epoch: int | None) -> None:
         if steps_per_epoch is None:
             raise TaskError(
                 f"the training data is a {type(data).__name__}, whose length is not known; give steps_per_epoch, "
                 "or data with __len__ and __getitem__"
             )
-        _check_batch_size(batch_size, world)
+        check_batch_size(batch_size, world)
         self._data, self._batch_size, self._world = data, batch_size, world
         self.steps_per_epoch = steps_per_epoch
         self._samples: Iterator[Any] | None = None
@@ -168,6 +170,9 @@ class StreamBatches:
             self._samples = iter(self._data)
         else:
             self._samples = itertools.islice(self._data, self._num_taken, None)
+
+    def shared_texts(self) -> dict[str, str]:
+        return {}
 
     def _next(self) -> Any:
         for _ in range(2):
@@ -216,6 +221,16 @@ def detached(value: Any) -> Any:
     return _map(value, lambda tensor: tensor.detach())
 
 
+def check_batch_size(batch_size: int, world: World, num_samples: int | None = None) -> None:
+    """Raises ``TaskError`` if a batch is larger than the data, or smaller than the number of workers."""
+    if num_samples is not None and num_samples < batch_size:
+        raise TaskError(
+            f"the data has {num_samples} samples, fewer than one batch of {batch_size}; take a smaller batch_size in the Task"
+        )
+    if batch_size < world.size:
+        raise TaskError(f"a batch of {batch_size} cannot be shared by {world.size} workers")
+
+
 def _part(value: Any, start: int, end: int) -> Any:
     return _map(value, lambda tensor: tensor[start:end])
 
@@ -229,8 +244,3 @@ def _map(value: Any, change: Any) -> Any:
     if isinstance(value, dict):
         return {name: _map(entry, change) for name, entry in value.items()}
     return value
-
-
-def _check_batch_size(batch_size: int, world: World) -> None:
-    if batch_size < world.size:
-        raise TaskError(f"a batch of {batch_size} cannot be shared by {world.size} workers")

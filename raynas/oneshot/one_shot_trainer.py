@@ -15,8 +15,9 @@ from raynas.errors import OptionError
 from raynas.mutators import Mutator
 from raynas.mutators.mutator import Decision
 from raynas.nn import LayerChoice, find_mutables
-from raynas.oneshot.batches import Batch, Batches, open_batches
+from raynas.oneshot.batches import Batch, Batches
 from raynas.oneshot.dry_run import dry_run
+from raynas.oneshot.open_batches import open_batches
 from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.task import Task
 from raynas.oneshot.trainer import Loss, Trainer

@@ -25,7 +25,8 @@ class TrainOptions:
     Attributes:
         epochs: passes over the training data.
         seed: of the weights, the order of the data, the architectures and dropout.
-        steps_per_epoch: for data without a length, which has to be told; ``None``: as the data says.
+        steps_per_epoch: for data without a length, which has to be told, and of a ``ray.data.Dataset`` if not all of it is to
+            be read; ``None``: as the data says.
         precision: ``"float32"`` as the model is; ``"bf16"`` or ``"fp16"``: forward under autocast, ``fp16`` with scaling of
             the loss. Weights and optimizer stay as they are.
         accumulate: pieces that a worker's share of a batch is computed in, one after the other, to save memory. The step stays

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import default_collate
 
 from raynas.errors import TaskError
+from raynas.oneshot.row_data import RowData, is_row_data
 
 
 class MapDataset(Protocol):
@@ -35,7 +36,8 @@ class Task:
         loss: ``loss(output, target)`` gives the mean loss of a batch, a scalar.
         optimizer: ``optimizer(parameters)`` makes the optimizer.
         train_data: map-style data of ``(input, target)`` pairs, or a function that loads it; or data that can only be iterated,
-            anew each time, whose ``steps_per_epoch`` has to be told in ``TrainOptions``.
+            anew each time, whose ``steps_per_epoch`` has to be told in ``TrainOptions``; or a ``ray.data.Dataset`` whose rows
+            have the columns ``input`` and ``target``, or one column ``item`` with pairs.
         valid_data: map-style, for choosing between architectures.
         test_data: the same, looked at once, at the end; may be left out.
         metrics: name to ``metric(output, target)``, which gives the mean over a batch; ``"loss"`` is always there.
@@ -89,11 +91,18 @@ class Task:
         """The data of ``"train"``, ``"valid"`` or ``"test"``, loaded if need be.
 
         Raises:
-            TaskError: there is none, or it is empty.
+            TaskError: there is none, or it is empty, or it is a ``ray.data.Dataset`` but not for training.
         """
         found = getattr(self, f"{split}_data")
         loads = callable(found) and (isinstance(found, type) or not hasattr(found, "__getitem__"))
         loaded: Any = found() if loads else found
+        if is_row_data(loaded):
+            if split != "train":
+                raise TaskError(
+                    f"Task {split}_data is a {type(loaded).__name__} of Ray, which only train_data may be; give a list of "
+                    'pairs, [(row["input"], row["target"]) for row in dataset.take_all()] for example'
+                )
+            return RowData(loaded)  # type: ignore[return-value]
         if loaded is None or (hasattr(loaded, "__len__") and not len(loaded)):
             raise TaskError(f"Task {split}_data is {'missing' if loaded is None else 'empty'}; give it some samples")
         return loaded  # type: ignore[no-any-return]

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from raynas.oneshot.batches import Batch, open_batches
+from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoints.clock import CheckpointClock
 from raynas.oneshot.checkpoints.fingerprint import check_fingerprint
 from raynas.oneshot.checkpoints.generators import generators_state, restore_generators, seed_worker
 from raynas.oneshot.early_stop import EarlyStop
 from raynas.oneshot.loss_watch import LossWatch
 from raynas.oneshot.moving_average import MovingAverage, averaged_buffers
+from raynas.oneshot.open_batches import open_batches
 from raynas.oneshot.optimizers import spare_from_decay
 from raynas.oneshot.options import TrainHooks, TrainOptions
 from raynas.oneshot.precision import MixedPrecision
@@ -57,15 +58,14 @@ class Trainer:
             task.data("train"), task.batch_size, seed=options.seed, world=world, steps_per_epoch=options.steps_per_epoch
         )
         self.num_steps = options.epochs * self.batches.steps_per_epoch
-        self.parameters = list(self.model.parameters())
+        self.parameters, self.early_stop = list(self.model.parameters()), EarlyStop(options.patience, task.objective[1])
         self.optimizer, self.schedule = self.configure_optimizers()
         self.precision = MixedPrecision(options.precision, world.device)
         self.averager = GradientAverager(self.parameters, world.size)
         self.ema = MovingAverage(self.model, options.ema) if options.ema is not None else None
-        self.early_stop = EarlyStop(options.patience, task.objective[1])
-        self.epoch = self.step = 0
+        self.epoch, self.step, self._stopping = 0, 0, False
         self.figures: dict[str, float] = {}
-        self._watch, self._clock, self._stopping = LossWatch(world), CheckpointClock(options, world), False
+        self._watch, self._clock = LossWatch(world), CheckpointClock(options, world, self.batches.checkpoint_unit)
         if options.compile is not None:
             self.compile(options.compile)
         seed_worker(options.seed, world.rank)
@@ -277,7 +277,7 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         self._watch.look()
-        check_agreement(self.world, dict(self.shared_tensors()), self.shared_texts())
+        check_agreement(self.world, dict(self.shared_tensors()), {**self.batches.shared_texts(), **self.shared_texts()})
         every = self.options.validate_every
         if every is not None and (self.epoch + 1) % every == 0:
             self.figures = self.validate()

@@ -96,7 +96,8 @@ def train_on_ray(
     """
     payload = ship((job, finish), "")
     connect()
-    wait_for_workers(options.workers, options.wait)
+    workers = Workers.of(options.num_workers, use_gpu=options.use_gpu, train_data=job.task.train_data)
+    wait_for_workers(workers, options.wait)
     folder = options.folder.resolve()  # workers have another working directory
     store = CheckpointStore(folder / "checkpoints" / options.name)
     here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)

@@ -10,7 +10,8 @@ from torch.utils.data import Subset, TensorDataset
 
 from raynas.errors import TaskError
 from raynas.oneshot import World
-from raynas.oneshot.batches import Batches, MapBatches, StreamBatches, batches_in_order, collect, open_batches, to_device
+from raynas.oneshot.batches import Batches, MapBatches, StreamBatches, batches_in_order, collect, to_device
+from raynas.oneshot.open_batches import open_batches
 
 CPU = torch.device("cpu")
 DATA = TensorDataset(torch.arange(47.0).view(-1, 1), torch.arange(47))

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from raynas.oneshot import Task, recalibrate, score
+from raynas.oneshot.row_data import RowData
+from tests.oneshot.rows import Rows
 
 CPU = torch.device("cpu")
 MakeTask = Callable[..., Task]
@@ -107,3 +109,12 @@ def test_of_data_that_can_only_be_iterated_the_first_samples_are_read() -> None:
     assert torch.equal(one.running_mean, other.running_mean)
     assert torch.equal(one.running_var, other.running_var)
     assert stream.num_read == 20
+
+
+def test_of_rows_the_first_ones_are_read() -> None:
+    x, one, other = torch.arange(300.0).view(-1, 1), nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    rows = Rows(input=x.numpy(), target=torch.zeros(300).numpy())
+    recalibrate(one, RowData(rows), device=CPU, num_samples=100)
+    recalibrate(other, TensorDataset(x, x), device=CPU, num_samples=100)
+    assert torch.equal(one.running_mean, other.running_mean)
+    assert rows.num_taken == 128  # a block of them at once

@@ -10,6 +10,8 @@ from torch.utils.data import Dataset
 
 from raynas.errors import TaskError
 from raynas.oneshot import Task
+from raynas.oneshot.row_data import RowData
+from tests.oneshot.rows import Rows
 
 MakeTask = Callable[..., Task]
 
@@ -35,6 +37,15 @@ PAIRS = [(torch.zeros(2), 0), (torch.ones(2), 1)]
 )
 def test_data_is_given_or_loaded(make_task: MakeTask, data: Any, length: int) -> None:
     assert len(make_task(train_data=data).data("train")) == length
+
+
+def test_rows_are_for_training_only(make_task: MakeTask) -> None:
+    rows = Rows(input=[1.0, 2.0], target=[0, 1])
+    for given in (rows, lambda: rows):
+        task = make_task(train_data=given, valid_data=given)
+        assert isinstance(task.data("train"), RowData)
+        with pytest.raises(TaskError, match=r"valid_data is a Rows of Ray, which only train_data may be; give a list of pairs"):
+            task.data("valid")
 
 
 def test_a_sample_comes_with_a_batch_dimension_from_the_validation_data(make_task: MakeTask) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import ray
+import ray.data
 
 from raynas.errors import OptionError, TrainingError
 from raynas.runtime import worker_resources
@@ -38,6 +39,21 @@ def test_what_is_missing_is_said_at_once_where_no_node_can_come() -> None:
         OptionError, match=rf"500 workers with 1 CPU each are wanted, the cluster has room for {cpus}: {cpus} CPU;"
     ):
         wait_for_workers(Workers.of(500, use_gpu=False), 60)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_data_that_is_computed_meanwhile_needs_a_cpu_beside_the_workers() -> None:
+    cpus = int(ray.cluster_resources()["CPU"])
+    stored = ray.data.from_items([{"input": 1.0, "target": 1}])
+    computed = stored.map(lambda row: row)
+    wait_for_workers(Workers.of(cpus, use_gpu=False, train_data=stored), 60)
+    wait_for_workers(Workers.of((1, max(1, cpus - 1)), use_gpu=False, train_data=computed), 60)
+    for num_workers in (cpus, (1, cpus)):
+        with pytest.raises(
+            OptionError, match=rf"{cpus} workers with 1 CPU each, and 1 CPU for Ray Data, which .*, or Dataset\.materialize\(\)"
+        ):
+            wait_for_workers(Workers.of(num_workers, use_gpu=False, train_data=computed), 60)
 
 
 @pytest.mark.ray

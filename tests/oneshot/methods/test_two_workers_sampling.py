@@ -22,8 +22,8 @@ from torch.utils.data import TensorDataset
 from raynas.mutators import RandomMutator
 from raynas.nn import InputChoice, LayerChoice, Linear, Repeat, ValueChoice
 from raynas.oneshot import METHODS, OneShotTrainer, Task, TrainHooks, TrainOptions, World
-from raynas.oneshot.batches import open_batches
 from raynas.oneshot.one_shot_trainer import state_digest
+from raynas.oneshot.open_batches import open_batches
 
 STEPS, SEED, BATCH = 20, 3, 9  # shared as 5 and 4
 METHOD_OPTIONS: dict[str, dict[str, Any]] = {
