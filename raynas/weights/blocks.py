@@ -10,7 +10,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from raynas.weights.layout import Pack, Shard
+from raynas.weights.layout import Pack, TensorEntry
 
 Block = npt.NDArray[np.uint8]
 
@@ -45,33 +45,38 @@ def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
         pack: where they go.
         tensors: those of the pack by name, on any device.
     """
-    whole, devices = torch.from_numpy(block), set[torch.device]()
+    whole, on_gpu, end = torch.from_numpy(block), False, 0
     for shard in pack.shards:
-        end = shard.start
         for entry in shard.tensors:
             start = shard.start + entry.offset
             if start < end or not entry.num_bytes:
                 continue  # tied to one that is there already, or empty
-            block[end:start] = 0
+            if start > end:
+                block[end:start] = 0
             end, source = start + entry.num_bytes, tensors[entry.name].detach()
             whole[start:end].view(source.dtype).view(source.shape).copy_(source, non_blocking=True)
-            devices.add(source.device)
-        block[end : shard.end] = 0
-    for device in devices:
-        if device.type == "cuda":
+            on_gpu = on_gpu or source.is_cuda
+    block[end : pack.num_bytes] = 0
+    if on_gpu:
+        for device in {tensors[entry.name].device for entry in pack.tensors() if tensors[entry.name].is_cuda}:
             torch.cuda.synchronize(device)  # the copies above were only asked for
 
 
-def find_nan(block: Block, shard: Shard) -> str | None:
-    """The name of a tensor of the shard that holds a NaN; ``None`` if none does."""
-    filled = [entry for entry in shard.tensors if entry.num_bytes]
-    floating = [entry for entry in filled if entry.torch_dtype.is_floating_point and entry.torch_dtype.itemsize > 1]
-    if floating and len({entry.dtype for entry in filled}) == 1:  # one quick pass says that there is none
-        whole = torch.from_numpy(block[shard.start : shard.end]).view(floating[0].torch_dtype)
+def find_nan(block: Block, pack: Pack) -> str | None:
+    """The name of a tensor in a block that holds a NaN; ``None`` if none does."""
+    filled = [entry for entry in pack.tensors() if entry.num_bytes]
+    if filled and len({entry.dtype for entry in filled}) == 1 and _may_hold_nan(filled[0]):
+        whole = torch.from_numpy(block[: pack.num_bytes]).view(filled[0].torch_dtype)
         if whole.sum().isfinite():
-            return None
-    for entry in floating:
-        start = shard.start + entry.offset
-        if torch.from_numpy(block[start : start + entry.num_bytes]).view(entry.torch_dtype).isnan().any():
-            return entry.name
+            return None  # one quick pass says that there is none
+    for shard in pack.shards:
+        for entry in shard.tensors:
+            start = shard.start + entry.offset
+            part = torch.from_numpy(block[start : start + entry.num_bytes])
+            if entry.num_bytes and _may_hold_nan(entry) and part.view(entry.torch_dtype).isnan().any():
+                return entry.name
     return None
+
+
+def _may_hold_nan(entry: TensorEntry) -> bool:
+    return entry.torch_dtype.is_floating_point and entry.torch_dtype.itemsize > 1

@@ -68,7 +68,6 @@ class Publisher:
 
     def __init__(self, store: ShardStore, name: str, *, share: bool) -> None:
         self._store, self._name, self._share = store, name, share
-        self._layouts: weakref.WeakKeyDictionary[nn.Module, tuple[object, Layout]] = weakref.WeakKeyDictionary()
         self._told_of_nan = False
         self._last = 0  # version that was published from here; one that is lost is made up for by publishing everything
 
@@ -79,7 +78,7 @@ class Publisher:
             RegistryError: a tensor is quantised or sparse.
         """
         state = model.state_dict()
-        layout = self._layout(model, state)
+        layout = _layout(model, state)
         newest = max(self._store.versions(), default=0)
         if changed is None or newest < max(self._last, 1):
             return Publication(layout, state, tuple(range(len(layout.packs))))
@@ -105,26 +104,13 @@ class Publisher:
         self._last = version
         return version
 
-    def _layout(self, model: nn.Module, state: Mapping[str, Tensor]) -> Layout:
-        """The layout, made anew when the model's tensors are not those that it was made of."""
-        made_of = [
-            (name, tensor.data_ptr(), tensor.shape, tensor.dtype) if _has_place(tensor) else name
-            for name, tensor in state.items()
-        ]
-        known = self._layouts.get(model)
-        if known is None or known[0] != made_of:
-            known = self._layouts[model] = (made_of, Layout.of(model, state))
-        return known[1]
-
     def _warn_of_nan(self, block: Block, pack: Pack) -> None:
         if self._told_of_nan:
             return
-        for shard in pack.shards:
-            name = find_nan(block, shard)
-            if name is not None:
-                self._told_of_nan = True
-                logging.getLogger(__name__).warning("weights published to %r hold NaN, in %r first", self._name, name)
-                return
+        name = find_nan(block, pack)
+        if name is not None:
+            self._told_of_nan = True
+            logging.getLogger(__name__).warning("weights published to %r hold NaN, in %r first", self._name, name)
 
 
 def _has_place(tensor: object) -> bool:
@@ -142,3 +128,17 @@ def _may_have_changed(shard: Shard, changed: Mapping[str, set[int] | None]) -> b
     """Whether a shard lies outside all choices or in a candidate that is named; what lies inside of one is named with it."""
     named = [(indices, changed[key]) for key, indices in shard.owner if key in changed]
     return (bool(named) or not shard.owner) and all(at is None or not at.isdisjoint(indices) for indices, at in named)
+
+
+_LAYOUTS: weakref.WeakKeyDictionary[nn.Module, tuple[object, Layout]] = weakref.WeakKeyDictionary()
+
+
+def _layout(model: nn.Module, state: Mapping[str, Tensor]) -> Layout:
+    """The layout, made anew when the model's tensors are not those that it was made of."""
+    made_of = [
+        (name, tensor.data_ptr(), tensor.shape, tensor.dtype) if _has_place(tensor) else name for name, tensor in state.items()
+    ]
+    known = _LAYOUTS.get(model)
+    if known is None or known[0] != made_of:
+        known = _LAYOUTS[model] = (made_of, Layout.of(model, state))
+    return known[1]
