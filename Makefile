@@ -31,6 +31,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ranking.py --space digits
 	$(BIN)/python benchmarks/local_engine.py
 	$(BIN)/python benchmarks/tune_overhead.py
+	$(BIN)/python benchmarks/pool.py
 	$(BIN)/python benchmarks/searchers.py
 	$(BIN)/python benchmarks/space.py
 	$(BIN)/python benchmarks/forward.py

@@ -111,16 +111,13 @@ def test_trials_that_raise_fail_the_search_goes_on_and_what_is_saved_is_in_the_r
     assert (told["engine"], told["num_completed"], told["num_failed"]) == ("pool", 4, 4)
 
 
-@pytest.mark.parametrize("way", ["exit", "kill"])
-def test_an_evaluator_that_dies_is_replaced_and_only_the_trial_that_it_was_at_has_failed(tmp_path: Path, way: str) -> None:
+def test_an_evaluator_that_dies_is_replaced_and_only_the_trial_that_it_was_at_has_failed(tmp_path: Path) -> None:
     ran, died = tmp_path / "ran", tmp_path / "died"
 
     def dies_once(trial: raynas.Trial) -> None:
         write(ran, trial.id, os.getpid())
         if trial.id == 100 and not died.exists():
             died.touch()
-            if way == "exit":
-                os._exit(1)
             os.kill(os.getpid(), signal.SIGKILL)
         trial.report(accuracy=trial.id)
 
@@ -173,6 +170,7 @@ def test_a_trial_that_hangs_is_ended_and_those_behind_it_run_elsewhere(tmp_path:
     wait_until_gone(set(pids), 5)
 
 
+@pytest.mark.nightly
 def test_an_evaluator_that_is_stopped_as_a_whole_is_ended_too(tmp_path: Path) -> None:
     stopped = tmp_path / "stopped"
 
@@ -280,6 +278,7 @@ def test_what_is_no_evaluate_is_refused_as_in_every_engine() -> None:
         pool(3, 1)
 
 
+@pytest.mark.nightly
 def test_evaluators_that_always_die_in_their_setup_end_the_search(tmp_path: Path) -> None:
     tried = tmp_path / "tried"
 

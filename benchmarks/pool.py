@@ -1,0 +1,135 @@
+"""Warm evaluators: trivial architectures a second; scores on one and two slots beside the loop in this process, and Tune."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file lies profile.py, which torch would import
+
+import ray
+
+import raynas
+from raynas.runtime import connect, disconnect
+
+ROOT = Path(__file__).resolve().parents[1]
+SPACE = raynas.SearchSpace({f"layer{i}": {"_type": "layer_choice", "_value": ["a", "b", "c"]} for i in range(20)})
+WARM_UP = 0.2  # of the trials of a search, which are not measured
+
+
+def trivial(trial: raynas.Trial) -> None:
+    trial.report(accuracy=int(trial.architecture.digest[:8], 16) / 2**32)  # no two alike, so that no proposal is a repeat
+
+
+class Together:
+    """An ``evaluate`` whose first trials wait until all evaluators are there, so that what is measured is all of them."""
+
+    def __init__(self, evaluate: Any, folder: Path, num_slots: int) -> None:
+        self.evaluate_one, self.folder, self.num_slots = evaluate, folder, num_slots
+
+    def setup(self) -> None:
+        self.evaluate_one.setup()
+        (self.folder / f"{os.getpid()}.there").touch()
+
+    def evaluate(self, trial: raynas.Trial) -> None:
+        while self.num_slots and len(list(self.folder.glob("*.there"))) < self.num_slots:
+            time.sleep(0.01)
+        self.num_slots = 0
+        self.evaluate_one.evaluate(trial)
+
+
+def trivial_rates(num_trials: int) -> tuple[float, float]:
+    """Trials a second with journal, tables and progress line: of the whole search, and once the evaluators are there."""
+    first: list[tuple[float, int]] = []
+
+    def note(session: raynas.explore.SearchSession) -> None:
+        if not first and session.num_spent > session.num_running:
+            first.append((time.time(), session.num_spent - session.num_running))
+
+    with tempfile.TemporaryDirectory() as folder:
+        options: dict[str, Any] = {"engine": "pool", "storage_path": folder, "progress": True, "on_event": note}
+        result = raynas.search(SPACE, trivial, num_trials=num_trials, **options)
+        end = time.time()
+    assert set(result.trials.column("state").to_pylist()) == {"completed"}
+    started, done = first[0]
+    return num_trials / result.seconds, (num_trials - done) / (end - started)
+
+
+class Scores:
+    """Searches that score the digits' supernet, with weights as they are drawn: it takes as long as with trained ones."""
+
+    def __init__(self, num_trials: int) -> None:
+        task, _ = raynas.load_task_file(ROOT / "examples" / "digits.py")
+        net = task.model()
+        raynas.WeightRegistry("benchmark-pool").publish(net)
+        self.space, self.num_trials = raynas.generate_search_space(net), num_trials
+        self.evaluate = raynas.inherited(task, registry="benchmark-pool")
+        self.metric, self.mode = task.objective
+
+    def rate(self, engine: str, num_slots: int, num_cpus: float) -> float:
+        """Scores a second, when all evaluators are warm."""
+        sent = self.evaluate.to_workers()
+        with tempfile.TemporaryDirectory() as folder:
+            result = raynas.search(
+                self.space,
+                Together(sent, Path(folder), num_slots),
+                metric=self.metric,
+                mode=self.mode,
+                num_trials=self.num_trials,
+                engine=engine,
+                resources_per_trial={"cpu": num_cpus / num_slots},
+                storage_path=folder,
+                progress=False,
+            )
+        ends = sorted(record.end for record in result.records.values() if record.end is not None)
+        skipped = max(1, int(WARM_UP * len(ends)))
+        return (len(ends) - skipped) / (ends[-1] - ends[skipped - 1])
+
+
+def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
+    """The best of several rounds, in each of which every side has its turn."""
+    sides: dict[str, Callable[[], float]] = {
+        "local_per_s": lambda: scores.rate("local", 1, num_cpus),
+        "pool_1_slot_per_s": lambda: scores.rate("pool", 1, num_cpus),
+        "pool_2_slots_per_s": lambda: scores.rate("pool", 2, num_cpus),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            rates[name].append(side())
+    best = {name: max(found) for name, found in rates.items()}
+    ratios = {
+        f"pool_{slots}_ratio": best[f"pool_{name}_per_s"] / (slots * best["local_per_s"])
+        for slots, name in ((1, "1_slot"), (2, "2_slots"))
+    }
+    return best | ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of the comparison")
+    options = parser.parse_args()
+    repeats, num_trivial, num_scores = (1, 3_000, 40) if options.quick else (options.repeats, 20_000, 200)
+    connect()
+    num_cpus: float = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
+    whole, warm = max((trivial_rates(num_trivial) for _ in range(min(repeats, 3))), key=lambda rates: rates[1])
+    figures = {"trivial_per_s": warm, "trivial_with_start_per_s": whole}
+    scores = Scores(num_scores)
+    figures |= compare(scores, repeats, num_cpus)
+    figures["tune_2_slots_per_s"] = scores.rate("tune", 2, num_cpus)
+    disconnect()
+    rounded = {name: round(value, 3 if "ratio" in name else 1) for name, value in figures.items()}
+    sys.stdout.write(json.dumps({"num_trivial": num_trivial, "num_scores": num_scores, "repeats": repeats} | rounded) + "\n")
+
+
+if __name__ == "__main__":
+    main()
