@@ -39,6 +39,7 @@ class RegistryActor:
         self._recovering: dict[str, asyncio.Future[Any]] = {}
         self._waiting: asyncio.Queue[int] = asyncio.Queue(BACKLOG)
         self._mirrored: int | None = None
+        self._written: set[tuple[int, str]] = set()  # number of the pack and digest of blocks that are in the mirror
         self._failure: str | None = None
         self._lost = ray.get_runtime_context().was_current_actor_reconstructed and storage is None
         self._writer: asyncio.Task[None] | None = None
@@ -182,6 +183,7 @@ class RegistryActor:
     async def close(self) -> bool:
         """Drop everything; the mirror stays. Gives whether there is nobody but the caller to end this actor."""
         next_version = self._table.next_version
+        self._written.clear()
         self._table = VersionTable(self._table.keep)
         self._table.next_version = next_version if self._mirror is not None else 1
         self._nodes.clear()
@@ -244,7 +246,7 @@ class RegistryActor:
         refs = self._table.handles(manifest.blocks)
         by_node: dict[str, list[int]] = {}
         for number, digest in enumerate(manifest.blocks):
-            if digest in refs:  # else it was read from the mirror, or has not been read since
+            if digest in refs and (number, digest) not in self._written:
                 by_node.setdefault(self._nodes.get(digest, ""), []).append(number)
         remote: Any = ray.remote(num_cpus=0, max_retries=2)(write_blocks)
         tasks = []
@@ -256,17 +258,19 @@ class RegistryActor:
         for task in tasks:
             await task
         await asyncio.to_thread(mirror.write_manifest, manifest)
+        self._written |= set(enumerate(manifest.blocks))
         self._mirrored = manifest.version
         await self._tidy()
 
     async def _tidy(self) -> None:
         """Delete from the mirror what the table has dropped, but nothing that is still to be written."""
-        if self._mirror is None or self._mirrored is None:
+        if self._mirror is None or not await asyncio.to_thread(self._mirror.is_claimed):
             return
         here = self._table.versions()
         manifests = [self._table.manifest(each) for each in here]
+        self._written &= {place for manifest in manifests for place in enumerate(manifest.blocks)}
         for version in await asyncio.to_thread(self._mirror.versions):
-            if version not in here and version <= self._mirrored:
+            if version not in here and version <= (self._mirrored or 0):
                 await asyncio.to_thread(self._mirror.forget, version, manifests)
 
 

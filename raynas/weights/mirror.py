@@ -44,7 +44,9 @@ class Mirror:
 
     def is_claimed(self) -> bool:
         """Whether this is the one who writes."""
-        return self._token is not None and self.storage.read(WRITER) == self._token.encode()
+        if self._token is None or not self.storage.exists(WRITER):
+            return False
+        return self.storage.read(WRITER) == self._token.encode()
 
     def versions(self) -> list[int]:
         """The versions that are here, ascending."""

@@ -7,10 +7,7 @@ import torch
 from torch import nn
 
 import raynas
-from raynas.errors import UnknownVersionError
 from raynas.nn import LayerChoice
-from raynas.oneshot import recalibrate
-from raynas.weights import digest_block
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -60,44 +57,6 @@ def test_readers_use_the_stores_memory_and_own_their_buffers() -> None:
     parameters, buffers = ray.get(reader.address_is_shared.remote("shared-memory"))
     assert parameters
     assert not buffers
-
-
-def test_using_and_recalibrating_a_path_leaves_the_store_as_it_was() -> None:
-    registry = raynas.WeightRegistry("unchanged")
-    net = make_net()
-    version = registry.publish(net)
-    architecture = raynas.generate_search_space(net).validate({"op": {"_value": "b"}})
-    model = registry.frozen(net, architecture, version=version)
-    data = torch.utils.data.TensorDataset(torch.randn(32, 320), torch.zeros(32))
-    recalibrate(model, data, device=torch.device("cpu"), num_samples=32)
-    shards = registry._store.manifest(version).shards
-    blocks = registry._store.read(version, [shard.digest for shard in shards])
-    assert [digest_block(block) for block in blocks] == [shard.digest for shard in shards]
-
-
-def test_only_what_changed_is_stored_again_and_old_versions_stay() -> None:
-    registry = raynas.WeightRegistry("delta")
-    net = make_net()
-    first = registry.publish(net)
-    old = net.state_dict()["0.candidates.0.weight"].clone()
-    with torch.no_grad():
-        net.state_dict()["0.candidates.0.weight"].add_(1)
-    second = registry.publish(net)
-    before, after = (registry._store.manifest(version).shards for version in (first, second))
-    assert second == first + 1
-    assert sum(a.digest != b.digest for a, b in zip(before, after, strict=True)) == 1
-    architecture = raynas.generate_search_space(net).validate({"op": {"_value": "a"}})
-    assert torch.equal(registry.fetch(architecture, version=first)["0.candidates.0.weight"], old)
-    assert torch.equal(registry.fetch(architecture)["0.candidates.0.weight"], old + 1)
-
-
-def test_an_unknown_version_lists_those_that_are_there() -> None:
-    registry = raynas.WeightRegistry("versions")
-    registry.publish(make_net())
-    with pytest.raises(UnknownVersionError, match=r"version 7 .* it has \[1\]"):
-        registry.fetch(raynas.generate_search_space(make_net()).unrank(0), version=7)
-    registry.close()
-    assert registry.versions() == []
 
 
 def test_too_little_room_is_refused_before_anything_is_stored() -> None:
