@@ -5,6 +5,7 @@ from raynas.oneshot.checkpoints.checkpoint import is_checkpoint, read_checkpoint
 from raynas.oneshot.checkpoints.store import CheckpointStore
 from raynas.oneshot.checkpoints.writer import CheckpointWriter, CommitAlone, describe_failure
 from raynas.oneshot.collated import CollatedData
+from raynas.oneshot.figure_log import FigureLog
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -25,6 +26,7 @@ __all__ = [
     "CheckpointWriter",
     "CollatedData",
     "CommitAlone",
+    "FigureLog",
     "InPrecision",
     "Log",
     "OneShotTrainer",

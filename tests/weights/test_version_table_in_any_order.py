@@ -71,7 +71,7 @@ class AnyOrder(RuleBasedStateMachine):
     def delete(self, data: st.DataObject) -> None:
         version = data.draw(st.sampled_from(sorted(self.expected)))
         if version in self.leases.values() or version == max(self.expected):
-            with pytest.raises(RegistryError, match="in use|the newest one"):
+            with pytest.raises(RegistryError, match=r"in use|the newest one"):
                 self.table.delete(version)
             return
         self.table.delete(version)
