@@ -20,6 +20,7 @@ from raynas.oneshot import (
     CheckpointStore,
     CheckpointWriter,
     CommitAlone,
+    FigureLog,
     Log,
     OneShotTrainer,
     Task,
@@ -182,10 +183,12 @@ def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progres
     generation = store.begin()
     writer = CheckpointWriter(partial(store.folder_of, generation), CommitAlone(store, generation))
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    with writer, tensorboard_log(folder.path / "tensorboard" / "supernet") as write_events:
+    events, lines = tensorboard_log(folder.path / "tensorboard" / "supernet"), FigureLog(folder.path / "supernet.jsonl")
+    with writer, lines, events as write_events:
 
         def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
             write_events(step, num_steps, figures)
+            lines(step, num_steps, figures)
             if on_progress is not None:
                 on_progress(step, num_steps, figures)
 
@@ -193,6 +196,7 @@ def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progres
         last = store.newest()
         if last is not None:
             read_checkpoint(trainer, last)
+        lines.begin(trainer.steps_done)
         trainer.train()
         writer.save_last(trainer)
         with trainer.weights_to_use():

@@ -87,6 +87,25 @@ class ControllerMutator(Mutator):
         """One architecture, at each draw what is likeliest after what was drawn before."""
         return self._filled(1, lambda chances: chances.argmax(1, keepdim=True))
 
+    @torch.no_grad()
+    def probabilities(self) -> dict[str, Tensor]:
+        """How likely each candidate of each key is, after what is likeliest at the draws before; of active keys only.
+
+        Of ``n_chosen`` inputs it is the mean over their draws, so that they add up to 1; of any number of inputs, whether each
+        is taken. Nothing is drawn.
+        """
+        found: dict[str, Tensor] = {}
+        for draw, (chances, active) in zip(self._draws, self._walk(self.likeliest()), strict=True):
+            if active is not None and not active.all():
+                continue
+            domain, row = self.space[draw.key], chances[0].exp()
+            total = found.setdefault(draw.key, torch.zeros(len(domain.candidates), dtype=row.dtype))
+            if draw.is_switch:
+                total[draw.part] = row[1]
+            else:
+                total += row / (domain.n_chosen or 1)
+        return found
+
     def log_prob_and_entropy(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Of draws, (architectures,) both: the logarithm of their probability, and the entropies on their way.
 

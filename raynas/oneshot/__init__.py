@@ -4,6 +4,7 @@ from raynas.oneshot.batches import Batch
 from raynas.oneshot.checkpoints.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 from raynas.oneshot.checkpoints.store import CheckpointStore
 from raynas.oneshot.checkpoints.writer import CheckpointWriter, CommitAlone, describe_failure
+from raynas.oneshot.figure_log import FigureLog
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -21,6 +22,7 @@ __all__ = [
     "CheckpointStore",
     "CheckpointWriter",
     "CommitAlone",
+    "FigureLog",
     "Log",
     "OneShotTrainer",
     "Task",

@@ -20,11 +20,16 @@ def new_axes(height: float, *, top: float, bottom: float) -> tuple[Figure, Axes]
     """A figure of ``height`` inches with one pair of quiet axes; margins in inches."""
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes((LEFT / WIDTH, bottom / height, 1 - (LEFT + RIGHT) / WIDTH, 1 - (top + bottom) / height))
+    quiet(axes)
+    return figure, axes
+
+
+def quiet(axes: Axes) -> None:
+    """Take away what says nothing: frame and ticks. Thin horizontal lines stay."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=SMALL, pad=5)
-    return figure, axes
 
 
 def inches_of(figure: Figure, axes: Axes) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from raynas.report.quantities import format_compact, format_number, format_share
 from raynas.report.run_files import COSTS, RunFiles, read_run
 from raynas.report.template import Html, document, join, picture, section, tag
 from raynas.report.theme import embed
+from raynas.report.training_section import training_section
 from raynas.space import Architecture
 
 
@@ -28,8 +29,8 @@ def write_report(folder: Path) -> Path:
     """Write ``report.html`` into a run folder: pictures and figures of its search, on one page that works offline.
 
     Args:
-        folder: the run folder, with ``search_space.json`` and ``trials.parquet``. From ``best.json`` and ``result.json``
-            the page shows what there is.
+        folder: the run folder, with ``search_space.json`` and ``trials.parquet``. From ``best.json``, ``result.json`` and
+            ``supernet.jsonl`` the page shows what there is.
 
     Returns:
         The path of the page. It is written beside and renamed, so that a reader never sees half of it.
@@ -67,6 +68,7 @@ def _page(run: RunFiles, folder_name: str) -> str:
         front_section(run.front, run.objective) if run.objective is not None else None,
         tables.figures_section(run, best_value),
         tables.architecture_section(run, best),
+        training_section(run),
         tables.stages_section(run),
         tables.versions_section(run),
         tables.failures_section(run),
@@ -178,7 +180,8 @@ def _cost_figure(run: RunFiles, best_id: int | None) -> tuple[str, str, str] | N
 
 def _footer(run: RunFiles) -> Html:
     absent = f" Not there when it was written: {', '.join(run.missing)}." if run.missing else ""
-    files = ("search_space.json", "trials.parquet", "best.json", "result.json")
+    files = ["search_space.json", "trials.parquet", "best.json", "result.json"]
+    files += ["supernet.jsonl"] if run.training is not None else []
     present = join([", ".join(name for name in files if name not in run.missing)])
     return tag("footer", "This page was made by raynas from ", tag("code", present), ", which lie beside it.", absent)
 

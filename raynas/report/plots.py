@@ -1,6 +1,7 @@
 """Three pictures of a search: progress, trade-off, choices. Each takes a table of trials and gives a Figure.
 
-That of a front is in ``front_plot``. Colours and type are in ``theme``, the counting of choices in ``choices``.
+That of a front is in ``front_plot``, those of a training are in ``training_plot``. Colours and type are in ``theme``; choices
+are counted in ``choices`` and drawn in ``strip_plot``.
 """
 
 from __future__ import annotations
@@ -19,15 +20,14 @@ from raynas.errors import OptionError
 from raynas.explore.history import COLUMNS, COMPLETED
 from raynas.report import theme
 from raynas.report.axes import COST_NAMES, Numbers, inches_of, limit_metric, name_axes, name_metric, new_axes, scale_cost
-from raynas.report.choices import Strip, choice_strips
+from raynas.report.choices import choice_strips
 from raynas.report.quantities import format_compact, format_number, shorten
-from raynas.report.theme import BEST, INK, MUTED, NORMAL, SMALL, STEPS, SURFACE, WIDTH, drawing
+from raynas.report.strip_plot import StripWords, draw_strips
+from raynas.report.theme import BEST, MUTED, NORMAL, SMALL, STEPS, SURFACE, drawing
 from raynas.space import Architecture, SearchSpace
 
 MAX_KEYS = 30
 MAX_MARKS = 4_000  # more dots than that are drawn as pixels, or the page grows to megabytes
-# Inches, of the picture of choices.
-_HEADER, _TITLE, _ROW, _GAP, _LATE, _BETWEEN = 0.36, 0.26, 0.17, 0.2, 0.5, 0.3
 
 
 @drawing()
@@ -118,25 +118,10 @@ def plot_choices(space: SearchSpace, trials: pa.Table, *, best: Architecture | N
     """
     if COMPLETED not in trials.column("state").to_pylist():
         raise OptionError("there are no completed trials to draw")
-    strips = choice_strips(space, trials, best=best, max_keys=MAX_KEYS)
-    longest = min(max(len(name) for strip in strips for name in strip.names), 30)
-    columns = 2 if longest <= 18 and len(strips) > 1 else 1
-    rows = [strips[start : start + columns] for start in range(0, len(strips), columns)]
-    heights = [_TITLE + _ROW * max(len(strip.names) for strip in row) + _GAP for row in rows]
-    figure = Figure(figsize=(WIDTH, _HEADER + sum(heights) + _GAP))
-    _draw_levels(figure)
-    labels = 0.14 + 0.068 * longest
-    width = (WIDTH - _BETWEEN * (columns - 1)) / columns - labels - _LATE
-    top = figure.get_figheight() - _HEADER
     ids = trials.column("id").to_pylist()
-    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
-        for column, strip in enumerate(row):
-            left = column * (WIDTH + _BETWEEN) / columns + labels
-            axes = _draw_strip(figure, strip, (left, top - _TITLE, width, _ROW * len(strip.names)))
-            if number * columns + column + columns >= len(strips):  # the last of its column
-                _name_ends(axes, min(ids), max(ids))
-        top -= height
-    return figure
+    ends = f"trial {min(ids):,}", f"trial {max(ids):,}"
+    strips = choice_strips(space, trials, best=best, max_keys=MAX_KEYS)
+    return draw_strips(strips, StripWords("share of trials", "share of the last fifth", ends))
 
 
 @drawing()
@@ -198,54 +183,3 @@ def _draw_order(figure: Figure, axes: Axes) -> None:
     axes.text(1, y, "last trials", transform=axes.transAxes, ha="right", va="center", color=MUTED, fontsize=SMALL)
     left = right - (0.13 * (len(STEPS) - 1) + 0.08) / width
     axes.text(left, y, "first trials", transform=axes.transAxes, ha="right", va="center", color=MUTED, fontsize=SMALL)
-
-
-def _shade(shares: Numbers) -> Numbers:
-    """Shares as red, green, blue and opacity; a flat grey where nothing is known."""
-    cells = np.empty((*shares.shape, 4))
-    cells[..., :3], cells[..., 3] = theme.LEVEL, 0.06 + 0.94 * np.nan_to_num(shares) ** 0.85
-    cells[np.isnan(shares)] = (0.55, 0.55, 0.55, 0.22)
-    return cells
-
-
-def _draw_levels(figure: Figure) -> None:
-    """The key to the shades, at the top."""
-    height = figure.get_figheight()
-    y = (height - 0.14) / height
-    axes = figure.add_axes((1.4 / WIDTH, y - 0.05 / height, 1.0 / WIDTH, 0.1 / height))
-    axes.imshow(_shade(np.linspace(0, 1, 21)[None, :]), aspect="auto", interpolation="none")
-    axes.set_axis_off()
-    for x, text, align in ((1.34, "share of trials  0 %", "right"), (2.46, "100 %", "left")):
-        figure.text(x / WIDTH, y, text, ha=align, va="center", color=MUTED, fontsize=SMALL)
-    figure.text(0.995, y, "numbers: share of the last fifth", ha="right", va="center", color=MUTED, fontsize=SMALL)
-
-
-def _draw_strip(figure: Figure, strip: Strip, place: tuple[float, float, float, float]) -> Axes:
-    """Draw one key; ``place``: left, top, width and height of its rows, in inches from the bottom left."""
-    left, top, width, height = place
-    total = figure.get_figheight()
-    axes = figure.add_axes((left / WIDTH, (top - height) / total, width / WIDTH, height / total))
-    num_rows, num_bins = strip.shares.shape
-    axes.imshow(_shade(strip.shares), aspect="auto", interpolation="none", extent=(0, num_bins, num_rows, 0))
-    axes.hlines(np.arange(1, num_rows), 0, num_bins, color=SURFACE, linewidth=1.4)
-    axes.set_axis_off()
-    inches = 1 / width, 1 / height
-    title = shorten(strip.key, 40)
-    axes.text(0, 1 + 0.06 * inches[1], title, transform=axes.transAxes, weight="bold", color=INK, fontsize=NORMAL)
-    for row, name in enumerate(strip.names):
-        best = row in strip.best
-        late = "" if np.isnan(strip.late[row]) else f"{strip.late[row]:.0%}".replace("%", " %")
-        for x, text, align in ((-0.06 * inches[0], shorten(name, 30), "right"), (1 + 0.06 * inches[0], late, "left")):
-            axes.text(
-                x, 1 - (row + 0.5) / num_rows, text, transform=axes.transAxes, ha=align, va="center", fontsize=SMALL,
-                color=BEST if best else MUTED, weight="bold" if best else "normal",
-            )  # fmt: skip
-    return axes
-
-
-def _name_ends(axes: Axes, first: int, last: int) -> None:
-    for x, number, align in ((0, first, "left"), (1, last, "right")):
-        axes.annotate(
-            f"trial {number:,}", (x, 0), xycoords="axes fraction", xytext=(0, -4), textcoords="offset points",
-            ha=align, va="top", color=MUTED, fontsize=SMALL,
-        )  # fmt: skip

@@ -15,6 +15,7 @@ from raynas.errors import RaynasError, RunDamagedError, RunNotFoundError
 from raynas.explore import Objective, SearchState, trials_table
 from raynas.explore.history import COLUMNS
 from raynas.report.front import FrontMember, find_front, read_front
+from raynas.report.training_figures import TrainingFigures, read_training_figures
 from raynas.space import Architecture, SearchSpace
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class RunFiles:
         objective: all metrics with their modes where there are several; ``None`` for a single one.
         front: where there are several objectives, the front of ``best.json``, else that of the trials.
         missing: the files that are not there.
+        training: the figures of the supernet's training; ``None`` if there are none.
+        learnt: the architecture that the method of this training has come to prefer, if it learns one and has ended.
     """
 
     space: SearchSpace
@@ -46,14 +49,16 @@ class RunFiles:
     objective: Objective | None
     front: tuple[FrontMember, ...]
     missing: tuple[str, ...]
+    training: TrainingFigures | None = None
+    learnt: Architecture | None = None
 
 
 def read_run(folder: Path) -> RunFiles:
     """Read a run folder.
 
     Args:
-        folder: with ``search_space.json`` and a ``journal`` or ``trials.parquet``, and perhaps ``best.json`` and
-            ``result.json``. The journal is the truth, also while a search runs and after it was killed.
+        folder: with ``search_space.json`` and a ``journal`` or ``trials.parquet``, and perhaps ``best.json``,
+            ``result.json`` and ``supernet.jsonl``. The journal is the truth, also while a search runs and after it was killed.
 
     Raises:
         RunNotFoundError: the space is missing, or both of the next two.
@@ -77,7 +82,9 @@ def read_run(folder: Path) -> RunFiles:
     elif best is None and isinstance(result.get("best_architecture"), dict):
         best = _read(folder / "result.json", lambda _: space.validate(result["best_architecture"]))
     metric, mode = next(iter(metrics), None), next(iter(modes), "max")
-    return RunFiles(space, trials, best, result, metric, mode, objective, front or (), missing)
+    training = read_training_figures(folder / "supernet.jsonl")
+    learnt = _read(folder / "result.json", lambda _: _learnt(result, space))
+    return RunFiles(space, trials, best, result, metric, mode, objective, front or (), missing, training, learnt)
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T:
@@ -127,6 +134,12 @@ def _read_best(path: Path, space: SearchSpace) -> tuple[Architecture | None, tup
     if isinstance(entries, list):
         return None, read_front(entries, space)
     return space.validate(found), None
+
+
+def _learnt(result: Mapping[str, Any], space: SearchSpace) -> Architecture | None:
+    supernet = result.get("supernet")
+    found = supernet.get("architecture") if isinstance(supernet, dict) else None
+    return space.validate(found) if isinstance(found, dict) else None
 
 
 def _opened(folder: Path) -> Mapping[str, Any]:

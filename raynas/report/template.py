@@ -104,6 +104,8 @@ td { overflow-wrap: anywhere; }
 .architecture tbody th { width: 20%; } .architecture td:nth-child(2) { width: 22%; font-weight: 600; color: var(--best); }
 .architecture td:nth-child(3) { width: 14%; color: var(--muted); }
 .architecture td:last-child, .figures td:last-child { color: var(--muted); }
+.learnt { margin-top: 1.4rem; } .learnt tbody th { width: 24%; } .learnt td:nth-child(2) { width: 26%; font-weight: 600; }
+.learnt td:last-child { color: var(--muted); } figure + figure { margin-top: 2.4rem; }
 .stages tbody th { width: 24%; } .stages td:nth-child(2) { width: 20%; }
 .bar { display: block; height: 0.6rem; background: var(--line); border-radius: 1px; min-width: 1px; }
 .failures tbody th { font-weight: 600; width: 12%; } .failures td:last-child { color: var(--muted); width: 28%; }

@@ -102,7 +102,7 @@ def train_on_ray(
     store = CheckpointStore(folder / "checkpoints" / options.name)
     here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     board: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(TrainBoard).remote(store)
-    config = {"payload": payload, "board": board, "store": store, "events": str(folder / "tensorboard" / options.name)}
+    config = {"payload": payload, "board": board, "store": store, "folder": str(folder), "name": options.name}
     given_up: TrainingError | None = None
     with Watcher(board, on_progress or _ignore):
         try:

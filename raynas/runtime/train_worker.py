@@ -24,6 +24,7 @@ from raynas.errors import RaynasError, TrainingError
 from raynas.oneshot import (
     CheckpointStore,
     CheckpointWriter,
+    FigureLog,
     Log,
     Trainer,
     TrainHooks,
@@ -42,7 +43,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
     Args:
         config: ``payload``, the job and what to do at its end, pickled; ``board``, the handle of a ``TrainBoard``; ``store``,
-            of the checkpoints; ``events``, the folder for TensorBoard.
+            of the checkpoints; ``folder``, of the run; ``name``, of the training in it.
     """
     board = config["board"]
     if ray.get(board.failure.remote()) is not None:
@@ -66,10 +67,13 @@ def _train(config: dict[str, Any], world: World, generation: int, newest: str | 
     job, finish = ray.cloudpickle.loads(config["payload"])
     board, store = config["board"], config["store"]
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    with _open_writer(board, store, generation) as writer, _open_log(config, world) as log:
+    lines = FigureLog(Path(config["folder"]) / f"{config['name']}.jsonl")
+    with _open_writer(board, store, generation) as writer, lines, _open_log(config, world, lines) as log:
         trainer = make_trainer(job, world, TrainHooks(log, writer.save))
         if newest is not None:
             read_checkpoint(trainer, Path(newest))
+        if world.rank == 0:
+            lines.begin(trainer.steps_done)
         trainer.train()
         writer.save_last(trainer)
     with trainer.weights_to_use():
@@ -88,16 +92,17 @@ def _open_writer(board: Any, store: CheckpointStore, generation: int) -> Checkpo
 
 
 @contextmanager
-def _open_log(config: dict[str, Any], world: World) -> Iterator[Log | None]:
-    """Rank 0 writes events and tells the driver."""
+def _open_log(config: dict[str, Any], world: World, lines: FigureLog) -> Iterator[Log | None]:
+    """Rank 0 writes events and lines, and tells the driver."""
     if world.rank:
         yield None
         return
     board = config["board"]
-    with tensorboard_log(Path(config["events"])) as write_events:
+    with tensorboard_log(Path(config["folder"]) / "tensorboard" / config["name"]) as write_events:
 
         def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
             write_events(step, num_steps, figures)
+            lines(step, num_steps, figures)
             board.put.remote(step, num_steps, figures)
 
         yield log

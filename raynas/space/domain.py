@@ -7,6 +7,7 @@ indices of candidates. How domains depend on each other is in ``conditions``.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from random import Random
 from types import MappingProxyType
@@ -102,6 +103,18 @@ class Domain(Immutable, Mapping[str, Any]):
         if self.when:
             document["_when"] = {parent: list(at) for parent, at in self.when.items()}
         return document
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The candidates' names, each once: where names repeat, with their indices.
+
+        Example:
+            >>> Domain("skip", {"_type": "layer_choice", "_value": ["conv", "pool", "conv"]}).labels
+            ('conv[0]', 'pool', 'conv[2]')
+        """
+        names = [str(candidate) for candidate in self.candidates]
+        count = Counter(names)
+        return tuple(name if count[name] == 1 else f"{name}[{index}]" for index, name in enumerate(names))
 
     def option(self, number: int) -> Indices:
         """The indices picked by option ``number``, ascending; 0 <= number < num_options."""

@@ -81,7 +81,21 @@ def test_stages_that_are_done_are_not_done_again(file: Path) -> None:
     assert figures["valid_accuracy"] > 1 / 3  # a task without test data is judged on its validation data
     assert len(figures["random_valid_accuracy"]) == 2
     assert figures["params"] <= 200
-    assert (run.folder.path / "report.html").is_file()
+    page = (run.folder.path / "report.html").read_text()
+    assert "Training of the supernet" in page
+    assert "Likeliest" not in page  # spos prefers nothing
+
+
+def test_the_report_shows_what_the_method_has_learnt(file: Path) -> None:
+    file.write_text(TASK.replace("raynas.Plan(", 'raynas.Plan(method="darts", method_options={"arch_lr": 0.1}, '))
+    run, _ = start(file, "learnt")
+    run.run()
+    page = (run.folder.path / "report.html").read_text()
+    learnt = run.folder.read_result()["supernet"]["architecture"]
+    assert "Training of the supernet" in page
+    assert "in bold if it is in the architecture that was learnt" in page
+    for key, choice in learnt.items():
+        assert f'<th scope="row">{key}</th><td>{choice["_value"]}</td><td>' in page
 
 
 def test_a_search_that_is_cut_off_goes_on_where_it_was(file: Path) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,28 @@ def test_it_goes_on_from_its_last_checkpoint_exactly(tiny_task: raynas.Task, tmp
     assert min(seen) == 44
     files = [sorted(path.name for path in (run.folder / "weights" / "shards").iterdir()) for run in (whole, resumed)]
     assert files[0] == files[1]
+    lines = [(run.folder / "supernet.jsonl").read_text() for run in (whole, resumed)]
+    assert lines[0] == lines[1]
+    assert [json.loads(line)["step"] for line in lines[0].splitlines()] == list(range(4, 49, 4))
+
+
+@pytest.mark.parametrize("method", ["enas", "darts", "gdas", "proxyless", "drnas"])
+def test_what_a_method_learns_is_kept_step_by_step(tiny_task: raynas.Task, tmp_path: Path, method: str) -> None:
+    options = raynas.TrainOptions(epochs=2, log_every=3, validate_every=1)
+    trained = raynas.train_supernet(tiny_task, method=method, options=options, storage_path=tmp_path, name=f"signal-{method}")
+    rows = [json.loads(line) for line in (trained.folder / "supernet.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 4, 6, 8, 8]
+    assert [row["valid_accuracy"] for row in rows if "loss" not in row] == [
+        rows[1]["valid_accuracy"],
+        rows[4]["valid_accuracy"],
+    ]
+    space = raynas.generate_search_space(tiny_task.model())
+    assert trained.architecture is not None
+    for key, domain in space.items():
+        likely = [rows[3][f"alpha/{key}/{label}"] for label in domain.labels]
+        assert sum(likely) == pytest.approx(1, abs=1e-5)
+        assert trained.architecture.indices[key] == (likely.index(max(likely)),)
+    assert ("controller/reward" if method == "enas" else "entropy") in rows[3]
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tiny_task: raynas.Task, tmp_path: Path) -> None:

@@ -117,6 +117,32 @@ def test_export_takes_what_is_likeliest_after_what_was_drawn_before_and_draws_no
         assert max(sums, key=sums.__getitem__) == int(draws[0, number])
 
 
+def test_probabilities_are_those_after_what_is_likeliest_and_nothing_is_drawn(mutator: ControllerMutator) -> None:
+    before = mutator.get_extra_state()
+    found = mutator.probabilities()
+    assert mutator.get_extra_state() == before
+    draws, everything = mutator.likeliest(), all_draws(mutator)
+    chances = mutator.log_prob_and_entropy(everything)[0].detach().exp()
+
+    def chance(number: int, result: int) -> float:
+        alike = (everything[:, :number] == draws[:, :number]).all(1)
+        return float(chances[alike & (everything[:, number] == result)].sum() / chances[alike].sum())
+
+    expected = {
+        "op": [chance(0, 0), chance(0, 1)],
+        "depth": [chance(1, 0), chance(1, 1)],
+        "two": [(chance(2, result) + chance(3, result)) / 2 for result in range(3)],
+        "some": [chance(4, 1), chance(5, 1)],
+        "name": [chance(6, 0), chance(6, 1)],
+        "inner": [chance(7, 0), chance(7, 1)],
+        "block0": [chance(8, 0), chance(8, 1)],
+    }
+    assert found.keys() == set(mutator.export_architecture()) - {"none"}  # a key of which nothing is drawn
+    for key, each in found.items():
+        assert not each.requires_grad
+        assert each.tolist() == pytest.approx(expected[key], rel=1e-9)
+
+
 def test_odds_are_nearly_even_at_the_start_and_bounded_for_good() -> None:
     bounds = {0.1: ControllerMutator(Every(), seed=0), 0.2: make(tanh_constant=0.1, temperature=1e-3)}
     for bound, mutator in bounds.items():  # two logits of one draw differ by this much at most

@@ -1,6 +1,7 @@
 """Runs as a search leaves them: a space with every kind of key, trials drawn from it, and the files of the folder."""
 
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,23 @@ def make_records(space: SearchSpace, num_trials: int = 60) -> list[TrialRecord]:
             record.metrics = {"accuracy": 0.9 + rng.random() / 20, "loss": rng.random(), "flops": 1e6 + 2e6 * rng.random()}
         records.append(record)
     return records
+
+
+def write_training(folder: Path, space: SearchSpace, *, num_rows: int = 60, learns: bool = True) -> Path:
+    """Figures as a supernet's training leaves them; with ``learns`` the first candidate of each key becomes the likeliest."""
+    rows: list[dict[str, Any]] = []
+    for number in range(1, num_rows + 1):
+        row: dict[str, Any] = {"step": 20 * number, "loss": 2 / number, "learning_rate": 0.1}
+        for key, domain in space.items() if learns else ():
+            weights = [math.exp(number / 20 * (index == 0)) for index in range(len(domain.labels))]
+            for label, weight in zip(domain.labels, weights, strict=True):
+                row[f"alpha/{key}/{label}"] = weight / sum(weights)
+        rows.append({**row, "entropy": 1 / number} if learns else row)
+        if number % 10 == 0:
+            rows.append({"step": 20 * number, "valid_accuracy": number / num_rows, "valid_loss": 1 / number})
+    path = folder / "supernet.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -60,6 +60,9 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed
         assert newest.name == ("000002-000000056" if step > 0 else "000001-000000056")  # it was begun again once
     assert marker.exists(), "no worker was killed: the test proves nothing"
     assert runs[0] == runs[1]
+    lines = [(tmp_path / name / "supernet.jsonl").read_text() for name in ("train-disturbed", "train-whole")]
+    assert lines[0] == lines[1], "a row was lost, or came twice"
+    assert lines[0].count("\n") == 3  # steps 20, 40 and 56
     assert progress
     assert all(total == 56 for _, total in progress)
     space = raynas.generate_search_space(tiny_task.model())

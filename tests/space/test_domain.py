@@ -198,6 +198,11 @@ def test_to_dict_is_fresh() -> None:
     assert domain.to_dict() == _inputs(["a", "b"], 1) | {"_when": {"parent": [0]}}
 
 
+def test_labels_are_names_that_do_not_repeat() -> None:
+    assert Domain("key", _inputs(["a", "b", "a"], 1)).labels == ("a[0]", "b", "a[2]")
+    assert Domain("key", {"_type": "choice", "_value": [8, 16, 0.5]}).labels == ("8", "16", "0.5")
+
+
 def test_nothing_in_it_can_be_changed() -> None:
     domain = Domain("key", _inputs(["a", "b"], 1) | {"_when": {"parent": [0]}})
     with pytest.raises(TypeError):

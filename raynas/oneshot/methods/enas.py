@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from raynas.errors import OptionError
 from raynas.mutators import ControllerMutator, Draws
 from raynas.oneshot.batches import Batch
+from raynas.oneshot.methods.probability_figures import probability_figures
 from raynas.oneshot.one_shot_trainer import OneShotTrainer, refuse
 from raynas.space import Architecture
 
@@ -171,7 +172,7 @@ class EnasTrainer(OneShotTrainer):
         return weighted
 
     def search_signal(self) -> dict[str, float]:
-        return self.reinforce.figures
+        return {**self.reinforce.figures, **probability_figures(self.mutator.space, self.mutator.probabilities())}
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "reinforce": self.reinforce.state_dict()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from raynas.mutators import Mutator
 from raynas.mutators.base import Forwarded
 from raynas.mutators.mutator import Decision
 from raynas.nn import InputChoice, LayerChoice, find_mutables, generate_search_space
+from raynas.oneshot.methods.probability_figures import probability_figures
 from raynas.oneshot.one_shot_trainer import refuse
 from raynas.space import CHOICE, Architecture, Indices
 
@@ -117,21 +116,7 @@ class MixingMutator(Mutator):
         with torch.no_grad():
             found = self.probabilities()
             entropies = [torch.special.entr(each).sum() for each in found.values()]
-        figures = {
-            name: value
-            for key, names in self._figure_names.items()
-            for name, value in zip(names, found[key].tolist(), strict=True)
-        }
-        return {**figures, "entropy": float(torch.stack(entropies).mean())}
-
-    @cached_property
-    def _figure_names(self) -> dict[str, list[str]]:
-        names = {}
-        for key, domain in self.space.items():
-            count = Counter(domain.candidates)
-            each = [name if count[name] == 1 else f"{name}[{index}]" for index, name in enumerate(domain.candidates)]
-            names[key] = [f"alpha/{key}/{name}" for name in each]
-        return names
+        return {**probability_figures(self.space, found), "entropy": float(torch.stack(entropies).mean())}
 
     def get_extra_state(self) -> Tensor:
         return self.generator.get_state()
