@@ -6,14 +6,22 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo test test-gpu check bench nightly clean
+.PHONY: demo test test-pure test-ray test-gpu check bench nightly clean
 
 demo: $(VENV)/.demo
 	$(BIN)/raynas run examples/digits.py
 
-test: $(VENV)/.test check
+# What measures time comes last, by itself; before that the pure tests and those with Ray run side by side.
+test: $(VENV)/.test
+	@echo "The pure tests and those with Ray run side by side; what each of them says comes when it ends."
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 test-pure test-ray
+	$(BIN)/python -m pytest -m "alone and not nightly"
+
+test-pure: check
 	$(BIN)/python -m pytest -n 2 -m "not ray and not demo and not alone and not nightly"
-	$(BIN)/python -m pytest -m "(ray or demo or alone) and not nightly"
+
+test-ray: $(VENV)/.test
+	$(BIN)/python -m pytest -m "(ray or demo) and not alone and not nightly"
 
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest -m gpu
