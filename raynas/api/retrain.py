@@ -69,7 +69,7 @@ def retrain(
         storage_path: the folder of run folders, for checkpoints and events of training under Ray; a scratch folder that is
             removed at the end if ``None``. With workers on several machines it has to be one that all of them see.
         name: of the run folder.
-        wait: seconds that training waits for room for its workers in the cluster.
+        wait: seconds that training waits for room for its workers in the cluster, at its start and after a failure.
         on_progress: called with the steps done, the steps in all, and figures.
 
     Raises:
@@ -140,6 +140,7 @@ def _open_folder(storage_path: str | Path | None, name: str) -> Iterator[Path]:
 
 
 def _train_on_ray(job: TrainingJob, split: str, where: Any, log: Log | None) -> tuple[dict[str, Any], nn.Module]:
+    """Train where ``TrainDriverOptions`` say, which are no type here, since they are loaded with Ray."""
     from raynas.runtime import train_on_ray
 
     assert job.architecture is not None

@@ -99,7 +99,7 @@ def train_supernet(
         options: everything else about training: precision, clipping, checkpoints, and so on.
         callbacks: called on every worker as training goes on.
         resume: go on with a run folder that is there, from its last checkpoint.
-        wait: seconds that training waits for room for its workers in the cluster.
+        wait: seconds that training waits for room for its workers in the cluster, at its start and after a failure.
         on_progress: called with the steps done, the steps in all, and figures.
 
     Raises:

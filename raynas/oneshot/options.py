@@ -45,6 +45,9 @@ class TrainOptions:
         publish_every: steps between two versions in the weight registry; ``None``: one, at the end.
         validate_every: epochs between two validations; ``None``: none.
         patience: validations without a better figure after which training stops; ``None``: never.
+        hang_timeout: seconds that workers under Ray wait for one that does not come to exchange gradients or whatever all have
+            to know; then all of them are ended, and start again from the last checkpoint. It has to be longer than anything
+            that one worker does while others wait: loading data, publishing, measuring latency, writing a checkpoint.
 
     Raises:
         OptionError: a number is out of its range; the message names it.
@@ -66,6 +69,7 @@ class TrainOptions:
     publish_every: int | None = None
     validate_every: int | None = None
     patience: int | None = None
+    hang_timeout: float = 300.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate", "log_every"):
@@ -77,6 +81,8 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise OptionError(f"{name} is {value!r}; expected a number above 0, or None")
+        if not self.hang_timeout > 0:
+            raise OptionError(f"hang_timeout is {self.hang_timeout!r}; expected seconds above 0")
         if self.precision not in get_args(Precision):
             raise OptionError(f"precision {self.precision!r} does not exist; expected one of {', '.join(get_args(Precision))}")
         if self.ema is not None and not 0 < self.ema < 1:

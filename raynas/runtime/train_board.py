@@ -23,14 +23,16 @@ class TrainBoard(ProgressBoard):
         self._store = store
         self._generation = self._num_workers = 0
         self._parts: dict[int, list[Part]] = {}
+        self._alone: set[int] = set()
         self._finished: dict[str, Any] | None = None
         self._warned = False
 
     def begin(self, num_workers: int) -> tuple[int, str | None]:
         """Called by rank 0 of workers that start. Gives their generation, and the folder of the checkpoint to go on from."""
         if self._num_workers:
-            self.note(logging.INFO, f"training starts again, with {num_workers} workers")
-        self._generation, self._num_workers, self._parts = self._store.begin(), num_workers, {}
+            missing, text = self.missing(), f"training starts again, with {num_workers} workers"
+            self.note(logging.WARNING if missing else logging.INFO, f"{missing}; {text}" if missing else text)
+        self._generation, self._num_workers, self._parts, self._alone = self._store.begin(), num_workers, {}, set()
         newest = self._store.newest()
         return self._generation, str(newest) if newest is not None else None
 
@@ -64,6 +66,18 @@ class TrainBoard(ProgressBoard):
         """Leave the error that ends the training, unless later workers have taken the place of those that had it."""
         if generation in (0, self._generation):
             self.fail(failure)
+
+    def left_alone(self, generation: int, rank: int) -> None:
+        """Called by each worker that waited in vain for others."""
+        if generation == self._generation:
+            self._alone.add(rank)
+
+    def missing(self) -> str:
+        """For whom the workers of the latest start waited in vain, as words; ``""`` if for nobody."""
+        ranks = sorted(set(range(self._num_workers)) - self._alone)
+        if not self._alone or not ranks:
+            return ""
+        return f"the others waited in vain for rank {', '.join(map(str, ranks))}"
 
     def finish(self, figures: dict[str, Any]) -> None:
         """Leave what the training came to."""

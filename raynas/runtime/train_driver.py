@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -21,6 +22,7 @@ from raynas.errors import RaynasError, TrainingError
 from raynas.oneshot import CheckpointStore, Log, TrainingJob
 from raynas.runtime.cluster import connect, ship
 from raynas.runtime.progress_board import Watcher
+from raynas.runtime.room_limit import RoomLimit
 from raynas.runtime.train_board import TrainBoard
 from raynas.runtime.train_worker import Finish, train_worker
 from raynas.runtime.worker_resources import Workers, wait_for_workers
@@ -42,7 +44,7 @@ class TrainDriverOptions:
         folder: the run folder.
         name: of this training in it.
         max_failures: how often a failure of a worker is answered with a new start from the last checkpoint.
-        wait: seconds that training waits for room for its workers.
+        wait: seconds that training waits for room for its workers, at its start and whenever they have to start again.
     """
 
     num_workers: int | tuple[int, int]
@@ -106,7 +108,7 @@ def train_on_ray(
     given_up: TrainingError | None = None
     with Watcher(board, on_progress or _ignore):
         try:
-            _fit(config, options, folder / ".ray")
+            _fit(config, options, folder / ".ray", job.options.hang_timeout)
         except TrainingError as error:
             given_up = error
     failure: RaynasError | None = ray.get(board.failure.remote()) or given_up  # what a worker left says more
@@ -118,13 +120,13 @@ def train_on_ray(
     return finished, Path(checkpoint)
 
 
-def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path) -> None:
+def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path, hang_timeout: float) -> None:
     workers = options.workers
     ray_folder.mkdir(parents=True, exist_ok=True)
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
         train_loop_config=config,
-        torch_config=HangingTorchConfig(),
+        torch_config=HangingTorchConfig(timeout_s=math.ceil(hang_timeout)),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are of its old configuration
             num_workers=(workers.minimum, workers.maximum) if workers.is_elastic else workers.maximum,  # type: ignore[arg-type]
             use_gpu=options.use_gpu,
@@ -135,8 +137,10 @@ def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path) 
             name=_free_name(ray_folder, options.name),
             storage_path=str(ray_folder),
             failure_config=FailureConfig(  # type: ignore[call-arg]
-                max_failures=options.max_failures, controller_failure_limit=-1 if workers.is_elastic else START_ATTEMPTS - 1
+                max_failures=options.max_failures,
+                controller_failure_limit=-1,  # starts that fail are bounded by time
             ),
+            callbacks=[RoomLimit(workers, options.wait)],  # type: ignore[list-item]
         ),
     )
     # Fewer workers are tried when the wanted number could not be started; a node that has just died still counts for a while.
@@ -144,10 +148,20 @@ def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path) 
     try:
         with _own_interrupt(), _setting(START_SECONDS, f"{seconds:g}"):
             trainer.fit()
-    except ray.train.ControllerError as error:
-        raise TrainingError(f"{workers} could not be started again within {options.wait:g} s: {_last_line(error)}") from error
     except ray.train.TrainingFailedError as error:
-        raise TrainingError(f"workers failed more than {options.max_failures} times: {_last_line(error)}") from error
+        raise _explain(error, options, config["board"]) from error
+
+
+def _explain(error: Exception, options: TrainDriverOptions, board: Any) -> TrainingError:
+    """What ended the training, in our words."""
+    if isinstance(error, ray.train.ControllerError):
+        failure = error.controller_failure
+        if isinstance(failure, TrainingError):
+            return failure
+        return TrainingError(f"{options.workers} could not be started: {_last_line(failure)}")
+    missing = ray.get(board.missing.remote())
+    cause = f"{missing} ({_last_line(error)})" if missing else _last_line(error)
+    return TrainingError(f"workers failed more than {options.max_failures} times: {cause}")
 
 
 @contextmanager

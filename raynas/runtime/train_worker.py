@@ -45,18 +45,19 @@ def train_worker(config: dict[str, Any]) -> None:
         config: ``payload``, the job and what to do at its end, pickled; ``board``, the handle of a ``TrainBoard``; ``store``,
             of the checkpoints; ``folder``, of the run; ``name``, of the training in it.
     """
-    board = config["board"]
+    board, context = config["board"], ray.train.get_context()
     if ray.get(board.failure.remote()) is not None:
         return
-    generation = 0
+    generation, rank = 0, context.get_world_rank()
     try:
-        context = ray.train.get_context()
-        world = World(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+        world = World(rank, context.get_world_size(), ray.train.torch.get_device())
         begun = ray.get(board.begin.remote(world.size)) if world.rank == 0 else None
         generation, newest = ray.train.collective.broadcast_from_rank_zero(begun)
         _train(config, world, generation, newest)
     except Exception as error:
-        if not is_lost_peer(error):
+        if is_lost_peer(error):
+            ray.get(board.left_alone.remote(generation, rank))
+        else:
             failure = error if isinstance(error, RaynasError) else TrainingError(f"{type(error).__name__}: {error}")
             failure.add_note(traceback.format_exc())
             ray.get(board.fail_start.remote(generation, failure))
@@ -109,8 +110,8 @@ def _open_log(config: dict[str, Any], world: World, lines: FigureLog) -> Iterato
 
 
 def is_lost_peer(error: Exception) -> bool:
-    """Whether a collective failed because another worker has gone."""
+    """Whether a collective failed because another worker has gone, or did not come in time."""
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("gloo", "nccl", "connection closed", "connection reset", "peer")
+        sign in text for sign in ("gloo", "nccl", "connection closed", "connection reset", "peer", "pair closure")
     )

@@ -86,10 +86,7 @@ def wait_for_workers(workers: Workers, seconds: float) -> None:
     group = placement_group(workers.bundles)
     try:
         if not group.wait(seconds):
-            raise TrainingError(
-                f"{workers} found no room within {seconds:g} s; the cluster has {_describe_cluster(workers)}, "
-                f"of which {_describe(workers, ray.available_resources())} is free"
-            )
+            raise no_room(workers, seconds)
     finally:
         remove_placement_group(group)
 
@@ -101,6 +98,14 @@ def _is_computed(data: Any) -> bool:
     from ray.data.dataset import MaterializedDataset
 
     return not isinstance(data, MaterializedDataset)
+
+
+def no_room(workers: Workers, seconds: float) -> TrainingError:
+    """The error that says what the cluster lacks after so many seconds."""
+    return TrainingError(
+        f"{workers} found no room within {seconds:g} s; the cluster has {_describe_cluster(workers)}, "
+        f"of which {_describe(workers, ray.available_resources())} is free"
+    )
 
 
 def _count_in_cluster(workers: Workers) -> int:

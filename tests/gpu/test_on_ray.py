@@ -10,7 +10,7 @@ import torch.distributed as dist
 import raynas
 from tests.gpu.conftest import NEEDS_GPU
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(600)]
 
 
 class Where(raynas.Callback):
@@ -25,11 +25,18 @@ class Where(raynas.Callback):
         assert {parameter.device.type for parameter in trainer.model.parameters()} == {self.device.type}
 
 
-class Sees:
-    """Tells whether a trial sees a GPU."""
+class Inheriting:
+    """Fails trials that are not where they should be; else they inherit weights."""
+
+    def __init__(self, task: raynas.Task, device: str) -> None:
+        self.inherited, self.device = raynas.inherited(task, registry="on-ray"), device
+
+    def setup(self) -> None:
+        self.inherited.setup()
+        assert self.inherited.device.type == self.device
 
     def evaluate(self, trial: raynas.Trial) -> None:
-        trial.report(gpus=torch.cuda.device_count())
+        self.inherited.evaluate(trial)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +57,8 @@ def test_a_supernet_is_trained_and_searched(device: torch.device, tiny_task: ray
     )
     assert (trained.num_steps, trained.version) == (8, 2)
     space = raynas.generate_search_space(tiny_task.model())
-    resources = {"gpu": 0.5} if on_gpu else {"cpu": 1}
-    evaluate = raynas.inherited(tiny_task, registry="on-ray")
-    result = raynas.search(space, evaluate, num_trials=2, engine="tune", resources_per_trial=resources)
-    assert result.trials.column("state").to_pylist() == ["completed"] * 2
-    for asked, seen in (({"cpu": 1}, 0), (resources, int(on_gpu))):
-        found = raynas.search(space, Sees(), metric="gpus", num_trials=1, engine="tune", resources_per_trial=asked)
-        assert found.best.value == seen
+    asked = {"cpu": {"cpu": 1.0}, "cuda": {"gpu": 0.5}}
+    for place in ("cpu", "cuda") if on_gpu else ("cpu",):
+        evaluate = Inheriting(tiny_task, place)
+        result = raynas.search(space, evaluate, num_trials=2, engine="tune", resources_per_trial=asked[place])
+        assert result.trials.column("state").to_pylist() == ["completed"] * 2

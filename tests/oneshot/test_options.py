@@ -23,6 +23,7 @@ from raynas.oneshot import TrainOptions
         ({"checkpoint_minutes": -1}, "checkpoint_minutes is -1"),
         ({"precision": "fp8"}, "precision 'fp8' does not exist; expected one of float32, bf16, fp16"),
         ({"ema": 1}, "ema is 1; expected a number between 0 and 1"),
+        ({"hang_timeout": 0}, "hang_timeout is 0; expected seconds above 0"),
         ({"patience": 3}, "patience counts validations; give validate_every too"),
     ],
 )

@@ -95,3 +95,19 @@ def test_what_training_came_to_is_kept_with_its_last_checkpoint(board: TrainBoar
     board.commit(generation, 4, write(store, generation, 4, "a"))
     board.finish({"version": 1})
     assert board.finished() == ({"version": 1}, str(store.folder_of(generation, 4)))
+
+
+def test_who_was_waited_for_in_vain_is_named(board: TrainBoard) -> None:
+    first, _ = board.begin(4)
+    assert board.missing() == ""
+    for rank in (3, 0):
+        board.left_alone(first, rank)
+    assert board.missing() == "the others waited in vain for rank 1, 2"
+    second, _ = board.begin(2)
+    board.left_alone(first, 1)  # late, and of workers that were replaced
+    assert board.missing() == ""
+    for rank in (0, 1):
+        board.left_alone(second, rank)
+    assert board.missing() == "", "each was waiting: nobody in particular is to blame"
+    board.begin(1)
+    assert [level for level, _ in board.take_notes()] == [logging.WARNING, logging.INFO]

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import raynas
+from raynas.errors import TrainingError
 from raynas.runtime.train_worker import is_lost_peer
-from tests.runtime.train_program import STEPS, train
+from tests.runtime.train_program import STEPS, leave, train
 
-Blow = tuple[int, int, signal.Signals]  # step, rank, signal
+Blow = tuple[int, int, signal.Signals | None]  # step, rank, signal; None: it sleeps instead of computing its loss
 MARKS = (pytest.mark.ray, pytest.mark.nightly, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(600))
 
 
@@ -30,6 +31,8 @@ def nightly(test: Callable[..., None]) -> Callable[..., None]:
     ("error", "is_lost"),
     [
         (RuntimeError("[/pytorch/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1234"), True),
+        (RuntimeError("[/pytorch/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 10000ms for recv operation"), True),
+        (RuntimeError("Application timeout caused pair closure"), True),  # of gloo: another call than this one has timed out
         (RuntimeError("NCCL communicator was aborted on rank 1"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("the gloo of a peer"), False),
@@ -65,7 +68,10 @@ class Disturbance:
             _, rank, number = self.plan.pop(0)
             self._since = (time.monotonic(), pid)
             struck = int((self.folder / f"pid-{rank}").read_text())
-            os.kill(struck, number)
+            if number is None:
+                leave("once", self.folder / f"stuck-{rank}")
+            else:
+                os.kill(struck, number)
             threading.Thread(target=self._watch, args=(struck, time.monotonic()), daemon=True).start()
 
     def _watch(self, pid: int, since: float) -> None:
@@ -89,10 +95,10 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Callable[[raynas.Task], t
     return run
 
 
-def check(task: raynas.Task, folder: Path, plan: list[Blow], quiet: Callable[..., Any]) -> Disturbance:
+def check(task: raynas.Task, folder: Path, plan: list[Blow], quiet: Callable[..., Any], **changed: Any) -> Disturbance:
     weights, losses = quiet(task)
     disturbance = Disturbance(folder, plan)
-    assert train(task, folder, on_progress=disturbance, seconds=0.3) == weights
+    assert train(task, folder, on_progress=disturbance, seconds=0.3, **changed) == weights
     assert not disturbance.plan
     assert len(disturbance.seconds) == len(plan)
     common = losses.keys() & disturbance.losses.keys()
@@ -113,3 +119,19 @@ def test_three_kills_in_one_run(tiny_task: raynas.Task, tmp_path: Path, quiet: C
 def test_a_stopped_worker_is_noticed_and_replaced(tiny_task: raynas.Task, tmp_path: Path, quiet: Callable[..., Any]) -> None:
     disturbance = check(tiny_task, tmp_path / "stopped", [(8, 1, signal.SIGSTOP)], quiet)
     assert disturbance.gone[0] < 22, "what our settings decide; the rest is how long a worker takes to start"
+
+
+@nightly
+def test_a_worker_that_lives_but_does_not_come_is_replaced(
+    tiny_task: raynas.Task, tmp_path: Path, quiet: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    disturbance = check(tiny_task, tmp_path / "stuck", [(8, 1, None)], quiet, hang_timeout=10)
+    assert disturbance.gone[0] < 10 + 12, "the timeout, and what Train takes to give a process group up"
+    assert "the others waited in vain for rank 1; training starts again, with 2 workers" in caplog.text
+
+
+@nightly
+def test_one_that_never_comes_ends_the_training_with_its_rank(tiny_task: raynas.Task, tmp_path: Path) -> None:
+    leave("always", tmp_path / "stuck-1")
+    with pytest.raises(TrainingError, match=r"workers failed more than 1 times: the others waited in vain for rank 1 \("):
+        train(tiny_task, tmp_path, hang_timeout=5, max_failures=1)

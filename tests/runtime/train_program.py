@@ -25,9 +25,16 @@ def options_for(folder: Path, num_workers: int | tuple[int, int] = 2, **changed:
 
 
 def disturbed_loss(folder: Path, seconds: float, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The loss. Leaves this worker's process id and the number of workers where a test finds them, and takes its time."""
+    """The loss. Leaves this worker's process id and the number of workers where a test finds them, and takes its time; a
+    worker that finds a file ``stuck-RANK`` takes all the time there is.
+    """
     leave(str(os.getpid()), folder / f"pid-{os.environ['RANK']}")
     leave(os.environ["WORLD_SIZE"], folder / "num_workers")
+    stuck = folder / f"stuck-{os.environ['RANK']}"
+    if stuck.exists():
+        if stuck.read_text() == "once":
+            stuck.unlink()
+        time.sleep(100_000)
     time.sleep(2 if (folder / "slow").exists() else seconds)
     return nn.functional.cross_entropy(output, target)
 
@@ -46,12 +53,13 @@ def train(
     on_progress: Callable[..., None] | None = None,
     seconds: float = 0.0,
     checkpoint_every: int = 5,
+    hang_timeout: float = 300.0,
     **changed: Any,
 ) -> dict[str, Any]:
     """Train, slowly if wanted; gives all weights and running statistics, as text that has every bit."""
     folder.mkdir(parents=True, exist_ok=True)
     loss = functools.partial(disturbed_loss, folder, seconds)
-    options = TrainOptions(epochs=EPOCHS, seed=3, log_every=1, checkpoint_every=checkpoint_every)
+    options = TrainOptions(epochs=EPOCHS, seed=3, log_every=1, checkpoint_every=checkpoint_every, hang_timeout=hang_timeout)
     job = TrainingJob(raynas.Task(**{**vars(task), "loss": loss}), options, method="spos")
     finished, _ = train_on_ray(job, Figures(), options_for(folder, **changed), on_progress=on_progress)
     return finished
