@@ -169,6 +169,7 @@ def train(case: Case, method: str, folder: str) -> raynas.Supernet:
         epochs=case.epochs[method],
         seed=case.seed,
         storage_path=folder,
+        registry=f"{Path(folder).name}-{method}",
         name=method,
     )
 
