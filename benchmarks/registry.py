@@ -1,7 +1,7 @@
-"""The weight registry: what publishing and fetching cost beside raw Ray and ``torch.save``, and how that grows.
+"""The weight registry: what publishing and fetching cost beside raw Ray and ``torch.save``.
 
-``--only`` picks parts: publish, fetch, memory, small, remote, growth. All sides of a part run in turn within one process;
-figures are the smallest of several rounds.
+``--only`` picks parts: publish, fetch, memory, small, remote. All sides of a part run in turn within one process; figures are
+the smallest of several rounds. How they grow is in ``registry_growth.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 from ray.cluster_utils import Cluster
@@ -231,47 +230,10 @@ def remote(keys: int) -> Figures:
     }
 
 
-def growth(quick: bool) -> Figures:
-    """How figures grow with readers, shards and versions."""
-    figures: Figures = {}
-    net = make_net(2, 8, 1.5)
-    registry = raynas.WeightRegistry("benchmark-growth", keep=1000)
-    version = registry.publish(net)
-    for readers in (1, 4, 8) if quick else (1, 8, 64):
-        actors = [start_reader() for _ in range(readers)]
-        ray.get([actor.pss.remote() for actor in actors])
-        spent = ray.get([actor.fetch_seconds.remote("benchmark-growth", version, 1) for actor in actors])
-        figures[f"fetch_ms_with_{readers}_readers"] = round(float(np.mean(spent)) * 1e3, 2)
-        for actor in actors:
-            ray.kill(actor)
-    first = next(net.parameters())
-    for versions in (10, 100) if quick else (10, 100, 1000):
-        while len(registry.versions()) < versions:
-            with torch.no_grad():
-                first[0, 0] += 1
-            registry.publish(net, changed={"k0": [0]})
-        figures[f"delta_ms_with_{versions}_versions"] = round(
-            best(3, {"delta": lambda: registry.publish(net, changed={"k0": [0]})}, 0)["delta"] * 1e3, 2
-        )
-    registry.close()
-    for shards in (10, 1000) if quick else (10, 100, 1000, 10_000):
-        many = nn.Sequential(
-            *(LayerChoice([nn.Linear(16, 16, bias=False) for _ in range(10)], key=f"k{key}") for key in range(shards // 10))
-        )
-        held = raynas.WeightRegistry(f"benchmark-{shards}")
-        held.publish(many)
-        path = raynas.generate_search_space(many).unrank(0)
-        seconds = best(3, {"publish": lambda: held.publish(many), "fetch": lambda: held.fetch(path)}, 0)  # noqa: B023
-        figures[f"publish_ms_with_{shards}_shards"] = round(seconds["publish"] * 1e3, 1)
-        figures[f"fetch_ms_with_{shards}_shards"] = round(seconds["fetch"] * 1e3, 1)
-        held.close()
-    return figures
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under a minute: smaller, fewer rounds")
-    parser.add_argument("--only", default="publish,fetch,memory,small,remote,growth")
+    parser.add_argument("--only", default="publish,fetch,memory,small,remote")
     parser.add_argument("--check", action="store_true", help="fail where a limit is missed")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -281,7 +243,6 @@ def main() -> None:
         "fetch": lambda: fetch(rounds, keys),
         "memory": lambda: memory(2 if options.quick else 8, keys),
         "small": lambda: small(rounds),
-        "growth": lambda: growth(options.quick),
     }
     figures: Figures = {}
     only = options.only.split(",")

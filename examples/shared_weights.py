@@ -53,9 +53,8 @@ class Worker:
                 continue
             with self.registry.lease() as version:
                 self.registry.load_into(self.model, path, version=version)
-                names = self.registry.fetch(path, version=version)
                 self.train_path(path)
-                state = self.model.state_dict()
+                state, names = self.model.state_dict(), self.registry.fetch(path, version=version)
                 self.registry.update(path, {name: state[name] for name in names}, version, merge=add_both)
 
     def train_path(self, path: raynas.Architecture) -> None:

@@ -1,5 +1,6 @@
 """Every example runs; ``examples/digits.py`` does in the tests of the command line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,3 +25,18 @@ def test_multi_trial(tmp_path: Path) -> None:
     assert states.count("completed") + states.count("stopped") == 6
     assert "stopped" in states
     assert f"{states.count('completed')} completed, {states.count('stopped')} stopped" in result.stdout
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.timeout(240)
+def test_shared_weights() -> None:
+    """Four workers that share their weights end with a better supernet than those that train alone for as many steps."""
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    arguments = [sys.executable, str(EXAMPLES / "shared_weights.py")]
+    result = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=220)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    print(figures)  # noqa: T201
+    assert figures["shared"] > figures["alone_best"] > 0
+    assert figures["clashes"] > 0

@@ -25,7 +25,8 @@ class WeightRegistry(Registry):
         share: whether a run may publish into the registry of another one.
 
     Raises:
-        RegistryError: the mirror is damaged: it has versions, and none of them is whole.
+        RegistryError: the mirror is damaged: it has versions, and none of them is whole. Or there is a registry of that name
+            with a mirror elsewhere, and ``share`` is not set.
 
     Example:
         >>> from torch import nn
@@ -51,7 +52,7 @@ class WeightRegistry(Registry):
         self.storage_path = str(storage_path) if storage_path is not None else None
         self._options = {"keep": keep, "detached": detached, "share": share}
         storage = Storage(storage_path) if storage_path is not None else None
-        super().__init__(name, _open_store(name, storage, keep=keep, detached=detached), share=share)
+        super().__init__(name, _open_store(name, storage, keep=keep, detached=detached, share=share), share=share)
 
     @classmethod
     def open(cls, storage_path: str | Path, *, name: str | None = None) -> WeightRegistry:
@@ -77,9 +78,9 @@ def _reopen(name: str, storage_path: str | None, options: dict[str, Any]) -> Wei
     return WeightRegistry(name, storage_path, **options)
 
 
-def _open_store(name: str, storage: Storage | None, *, keep: int, detached: bool) -> ShardStore:
+def _open_store(name: str, storage: Storage | None, *, keep: int, detached: bool, share: bool) -> ShardStore:
     if ray_is_running():
         from raynas.runtime import open_ray_store
 
-        return open_ray_store(name, storage, keep=keep, detached=detached)
-    return open_local_store(name, storage, keep=keep)
+        return open_ray_store(name, storage, keep=keep, detached=detached, share=share)
+    return open_local_store(name, storage, keep=keep, share=share)

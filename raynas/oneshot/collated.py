@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset, default_collate
+
+from raynas.weights import as_tensor
 
 MOST_BYTES = 2**30  # that are put together; of larger data every process opens its own
 
@@ -51,9 +52,7 @@ class CollatedData(TensorDataset):
 
 
 def _restore(arrays: list[np.ndarray[Any, Any]], kinds: list[tuple[str, tuple[int, ...]]]) -> CollatedData:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # known, and said above
-        flat = [torch.from_numpy(array) for array in arrays]
+    flat = map(as_tensor, arrays)
     return CollatedData(
         *(part.view(getattr(torch, dtype)).view(shape) for part, (dtype, shape) in zip(flat, kinds, strict=True))
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 import ray.cloudpickle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import OptionError, TaskError
 from raynas.explore import BY_VALUE
@@ -96,6 +97,15 @@ def num_slots(resources: Mapping[str, float]) -> int:
 def rays_names(resources: Mapping[str, float]) -> dict[str, float]:
     """Resources as Ray calls them, without those of which nothing is needed."""
     return {{"cpu": "CPU", "gpu": "GPU"}.get(name, name): amount for name, amount in resources.items() if amount > 0}
+
+
+def on_this_machine() -> dict[str, Any]:
+    """Options of an actor that computes nothing, beside this process as long as the machine is there.
+
+    It asks for a byte of memory: Ray places an actor that asks for nothing on any machine, whatever the strategy prefers.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return {"num_cpus": 0, "memory": 1, "scheduling_strategy": here}
 
 
 def ship(value: Any, name: str) -> bytes:

@@ -18,6 +18,7 @@ from raynas.runtime.cluster import broadcast, connect, for_workers, num_slots
 from raynas.runtime.evaluator import ANSWER_AFTER, Answer, Work
 from raynas.runtime.evaluator_group import EvaluatorGroup, at_most
 from raynas.runtime.evaluator_handle import EvaluatorHandle
+from raynas.runtime.interrupts import Interrupts
 from raynas.runtime.trial_log import Ended, Left
 
 DIED = "the worker of this trial died"
@@ -42,7 +43,8 @@ def run_pool(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
     work = Work(for_workers(evaluate), session.space, session.objective.metrics, options.checkpoints, options.trial_timeout)
     group = EvaluatorGroup(options.resources_per_trial, broadcast(work, ""), options.max_concurrent)
     try:
-        Pool(session, group, options).run()
+        with Interrupts() as interrupts:
+            Pool(session, group, options, interrupts).run()
         group.leave_nothing()
     finally:
         group.end()
@@ -55,10 +57,11 @@ class Pool:
         session: what to run; used from this thread only.
         group: of the evaluators.
         options: see ``EngineOptions``.
+        interrupts: looked at in every turn.
     """
 
-    def __init__(self, session: SearchSession, group: EvaluatorGroup, options: EngineOptions) -> None:
-        self._session, self._group = session, group
+    def __init__(self, session: SearchSession, group: EvaluatorGroup, options: EngineOptions, interrupts: Interrupts) -> None:
+        self._session, self._group, self._interrupts = session, group, interrupts
         self._max_concurrent, self._timeout = options.max_concurrent, options.trial_timeout
         self._batch_size = BatchSize()
         self._backlog: deque[TrialRecord] = deque()  # trials that an evaluator had and did not begin
@@ -68,6 +71,7 @@ class Pool:
     def run(self) -> None:
         """Until the session is over."""
         while True:
+            self._interrupts.check()
             self._group.fit(_num_left(self._session))
             self._hand_out()
             if self._waits and not self._backlog and not any(each.trials for each in self._group.members):

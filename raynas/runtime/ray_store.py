@@ -12,9 +12,9 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from raynas.errors import NoRoomError, RaynasError, RegistryError
-from raynas.runtime.cluster import AT_DISCONNECT
+from raynas.runtime.cluster import AT_DISCONNECT, on_this_machine
 from raynas.runtime.registry_actor import RegistryActor
-from raynas.weights import KEEP, Block, Digests, Layout, Manifest, RegistryStats, ShardStore, Storage
+from raynas.weights import KEEP, Block, Digests, Layout, Manifest, RegistryStats, ShardStore, Storage, mirrored_elsewhere
 
 NAMESPACE = "raynas"  # every driver of a cluster sees the registries of the others
 WAVE = 64_000_000  # bytes that are handed to the registry at once, while the next ones are put
@@ -34,24 +34,43 @@ class RayStore:
     """
 
     def __init__(self, name: str, actor: Any, storage: Storage | None) -> None:
-        self._name, self._actor = name, actor
-        self._owner = storage.place if storage is not None else f"the Ray job {ray.get_runtime_context().get_job_id()}"
+        self._name, self._actor, self._storage = name, actor, storage
+        self._job = ray.get_runtime_context().get_job_id()
         self._node_id = ray.get_runtime_context().get_node_id()
         self._layout: Layout | None = None
         self._manifest: Manifest | None = None  # the last one that was read, with references to its blocks
         self._refs: dict[int, Any] = {}
 
-    def open(self) -> None:
-        """Wait until the newest whole version of the mirror, if there is one, is here."""
-        for problem in self._call("open"):
+    def open(self, *, share: bool) -> bool:
+        """Wait until the newest whole version of the mirror, if there is one, is here.
+
+        Returns:
+            Whether it is the registry that was asked for; if not, it was an empty one of this job and is gone now.
+
+        Raises:
+            RegistryError: it is mirrored elsewhere, and is not shared; or no version in the mirror is whole.
+        """
+        if self._storage is None:
+            return True
+        place, is_unused, problems = self._call("open", self._job)
+        for problem in problems:
             logging.getLogger(__name__).warning("%s", problem)
+        if place == self._storage.place or share:
+            return True
+        if not is_unused:
+            raise mirrored_elsewhere(self._name, place)
+        ray.kill(self._actor)
+        _HANDLES.pop(self._name, None)
+        return False
 
     def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> RayUpload:
+        owner = f"the Ray job {self._job}"
+        share = share or self._storage is not None  # who opens a registry by its mirror may write there
         begun = None
         if self._layout is not None and self._layout.digest == layout.digest:
-            begun = self._call("begin", layout.digest, None, self._owner, share)
+            begun = self._call("begin", layout.digest, None, owner, share)
         if begun is None:
-            begun = self._call("begin", layout.digest, layout, self._owner, share)
+            begun = self._call("begin", layout.digest, layout, owner, share)
         self._layout = layout
         name, known, num_held = begun
         self._check_room(2 * num_bytes + num_held)  # twice while the registry takes them over
@@ -193,7 +212,9 @@ class RayUpload:
             self._wave, self._num_bytes = {}, 0
 
 
-def open_ray_store(name: str, storage: Storage | None = None, *, keep: int = KEEP, detached: bool = False) -> ShardStore:
+def open_ray_store(
+    name: str, storage: Storage | None = None, *, keep: int = KEEP, detached: bool = False, share: bool = False
+) -> ShardStore:
     """The store of that name in this cluster; the first to open it keeps it alive, and says where it is mirrored.
 
     Args:
@@ -201,13 +222,22 @@ def open_ray_store(name: str, storage: Storage | None = None, *, keep: int = KEE
         storage: where it is mirrored.
         keep: how many versions that nobody uses stay.
         detached: whether it outlives the process that opens it first.
+        share: whether it may be one that is mirrored elsewhere.
 
     Raises:
-        RegistryError: there are versions in the mirror, and none of them is whole.
+        RegistryError: there are versions in the mirror, and none of them is whole; or there is a registry of that name that is
+            mirrored elsewhere, and is not shared.
     """
-    is_new = name not in _HANDLES
-    if is_new:
-        remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(RegistryActor)
+    store = RayStore(name, _actor(name, storage, keep, detached), storage)
+    while not store.open(share=share):
+        store = RayStore(name, _actor(name, storage, keep, detached), storage)
+    return store
+
+
+def _actor(name: str, storage: Storage | None, keep: int, detached: bool) -> Any:
+    """The actor of that name, on the machine of whoever asks for it first: if that one goes, so does its driver."""
+    if name not in _HANDLES:
+        remote = ray.remote(**on_this_machine(), max_restarts=-1, max_task_retries=-1)(RegistryActor)
         options = remote.options(
             name=f"raynas-registry-{name}",
             namespace=NAMESPACE,
@@ -215,10 +245,7 @@ def open_ray_store(name: str, storage: Storage | None = None, *, keep: int = KEE
             lifetime="detached" if detached else None,
         )
         _HANDLES[name] = options.remote(name, storage, keep, detached)
-    store = RayStore(name, _HANDLES[name], storage)
-    if is_new and storage is not None:
-        store.open()
-    return store
+    return _HANDLES[name]
 
 
 def _spilled_bytes() -> int:

@@ -15,9 +15,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import RegistryError
+from raynas.runtime.mirror_writer import MirrorWriter
 from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, Storage, VersionTable
-
-BACKLOG = 8  # versions that may wait for the mirror; publishing waits when there are more
 
 
 class RegistryActor:
@@ -31,22 +30,20 @@ class RegistryActor:
     """
 
     def __init__(self, name: str, storage: Storage | None, keep: int, detached: bool) -> None:
-        self._name = name
-        self._storage, self._detached = storage, detached
-        self._mirror = Mirror(storage) if storage is not None else None
-        self._table = VersionTable[Any](keep)
+        context = ray.get_runtime_context()
+        self._name, self._storage, self._detached, self._job = name, storage, detached, context.get_job_id()
+        self._table = VersionTable[Any](keep, name)
         self._nodes: dict[str, str] = {}  # of each block, the machine that it was brought from
         self._recovering: dict[str, asyncio.Future[Any]] = {}
-        self._waiting: asyncio.Queue[int] = asyncio.Queue(BACKLOG)
-        self._mirrored: int | None = None
-        self._written: set[tuple[int, str]] = set()  # number of the pack and digest of blocks that are in the mirror
-        self._failure: str | None = None
-        self._lost = ray.get_runtime_context().was_current_actor_reconstructed and storage is None
-        self._writer: asyncio.Task[None] | None = None
         self._problems: list[str] = []
         self._unopened = False
-        if self._mirror is not None:
-            self._restore(self._mirror)
+        self._mirror = Mirror(storage) if storage is not None else None
+        self._writer = MirrorWriter(name, self._mirror, self._table, self._nodes) if self._mirror is not None else None
+        again = context.was_current_actor_reconstructed
+        self._lost = again and storage is None
+        if again:
+            self._table.wait_for_leases(LEASE_SECONDS)
+        self._restore(read=not again)
 
     # --- publishing ------------------------------------------------------------------------------------------------
 
@@ -62,8 +59,8 @@ class RegistryActor:
         known = self._table.layout
         if layout is None and (known is None or known.digest != digest):
             return None
-        self._table.check(layout or known, owner, share=share, name=self._name)  # type: ignore[arg-type]
-        return *self._table.begin(), self._table.stats().num_bytes
+        begun = self._table.begin(layout or known, owner, share=share)  # type: ignore[arg-type]
+        return *begun, self._table.stats().num_bytes
 
     async def take(self, upload: str, refs: dict[str, Any], node_id: str) -> None:
         """Take blocks over for an upload."""
@@ -77,12 +74,12 @@ class RegistryActor:
 
     async def commit(self, upload: str, changed: Any, seen: Any) -> int | None:
         """Add a version; see ``VersionTable.commit``. It is mirrored later."""
+        if self._writer is not None:
+            await self._writer.reserve()
         version = self._table.commit(upload, changed, seen)
         self._lost = self._lost and version is None
-        if version is not None and self._mirror is not None:
-            if self._writer is None:
-                self._writer = asyncio.ensure_future(self._write_versions(self._mirror))
-            await self._waiting.put(version)
+        if version is not None and self._writer is not None:
+            await self._writer.add(version)
         return version
 
     async def count_clashes(self, number: int) -> None:
@@ -164,114 +161,76 @@ class RegistryActor:
 
     async def release(self, lease: str) -> None:
         self._table.release(lease)
-        await self._tidy()
+        if self._writer is not None:
+            self._writer.tidy_soon()
 
     async def delete(self, version: int) -> None:
-        await self._waiting.join()  # it may be on its way to the mirror
+        if self._writer is not None:
+            await self._writer.join()  # it may be on its way to the mirror
         self._table.delete(version)
-        await self._tidy()
+        if self._writer is not None:
+            await self._writer.tidy()
 
     async def stats(self) -> RegistryStats:
-        return replace(self._table.stats(), mirrored=self._mirrored)
+        return replace(self._table.stats(), mirrored=self._writer.mirrored if self._writer is not None else None)
 
     async def flush(self) -> str | None:
         """Wait until every version is mirrored; gives what went wrong, once."""
-        await self._waiting.join()
-        failure, self._failure = self._failure, None
-        return failure
+        return await self._writer.flush() if self._writer is not None else None
 
     async def close(self) -> bool:
         """Drop everything; the mirror stays. Gives whether there is nobody but the caller to end this actor."""
-        next_version = self._table.next_version
-        self._written.clear()
-        self._table = VersionTable(self._table.keep)
-        self._table.next_version = next_version if self._mirror is not None else 1
+        self._table.clear(self._table.next_version if self._mirror is not None else 1)
         self._nodes.clear()
         return self._detached
 
-    # --- the mirror ------------------------------------------------------------------------------------------------
+    # --- opening ---------------------------------------------------------------------------------------------------
 
-    def _restore(self, mirror: Mirror) -> None:
-        """Know again what the mirror has; blocks are read when they are asked for."""
-        there = mirror.versions()
-        again = ray.get_runtime_context().was_current_actor_reconstructed
-        if again:
-            self._table.wait_for_leases(LEASE_SECONDS)
-        for version in there:
-            try:
-                self._table.insert(mirror.manifest(version), {})
-            except RegistryError as error:
-                self._problems.append(f"version {version}: {error}")
-        if there:
-            # Versions that were not mirrored before the actor died have had higher numbers, of which none is used twice.
-            self._table.next_version = max(there) + 1 + (BACKLOG + 1 if again else 0)
-            self._mirrored = max(self._table.versions(), default=None)
-            self._unopened = not again
+    async def open(self, job: str) -> tuple[str | None, bool, list[str]]:
+        """Bring the newest whole version of the mirror here, if there is one and none is here.
 
-    async def open(self) -> list[str]:
-        """Bring the newest whole version here, once; gives what is wrong with newer ones."""
+        Returns:
+            Where the mirror is, whether the registry is this job's and empty, and what is wrong with versions newer than the
+            newest one.
+        """
+        if not self._table.versions():
+            self._restore(read=True)
         if self._unopened:
             self._unopened = False
-            node_id = ray.get_runtime_context().get_node_id()
-            for version in reversed(self._table.versions()):
-                manifest = self._table.manifest(version)
-                numbers = range(len(manifest.blocks))
-                ends = await asyncio.gather(
-                    *(self._read_again(manifest, each, node_id) for each in numbers), return_exceptions=True
-                )
-                errors = [str(end) for end in ends if isinstance(end, BaseException)]
-                if not errors:
-                    break
-                self._problems.append(f"version {version}: {errors[0]}")
-                self._table.drop(version)
-            if not self._table.versions():
-                assert self._storage is not None
-                raise RegistryError(f"no version in {self._storage.place} is whole: {'; '.join(self._problems)}")
+            await self._read_newest()
         problems, self._problems = self._problems, []
-        return [f"going back to an older version of the weights; {problem}" for problem in problems]
+        warnings = [f"going back to an older version of the weights; {problem}" for problem in problems]
+        is_unused = not self._table.versions() and job == self._job
+        return self._storage.place if self._storage is not None else None, is_unused, warnings
 
-    async def _write_versions(self, mirror: Mirror) -> None:
-        """Mirror one version after the other, for ever."""
-        while True:
-            version = await self._waiting.get()
-            try:
-                if version in self._table.versions():  # else newer ones have replaced it
-                    await self._write_version(mirror, self._table.manifest(version))
-            except Exception as error:
-                self._failure = f"version {version} of registry {self._name!r} is not in the mirror: {error}"
-            finally:
-                self._waiting.task_done()
-
-    async def _write_version(self, mirror: Mirror, manifest: Manifest) -> None:
-        refs = self._table.handles(manifest.blocks)
-        by_node: dict[str, list[int]] = {}
-        for number, digest in enumerate(manifest.blocks):
-            if digest in refs and (number, digest) not in self._written:
-                by_node.setdefault(self._nodes.get(digest, ""), []).append(number)
-        remote: Any = ray.remote(num_cpus=0, max_retries=2)(write_blocks)
-        tasks = []
-        for node_id, numbers in by_node.items():
-            where = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else "DEFAULT"
-            packs = [(manifest.layout.packs[number], manifest.digests[number]) for number in numbers]
-            blocks = [refs[manifest.blocks[number]] for number in numbers]
-            tasks.append(remote.options(scheduling_strategy=where).remote(self._storage, packs, *blocks))
-        for task in tasks:
-            await task
-        await asyncio.to_thread(mirror.write_manifest, manifest)
-        self._written |= set(enumerate(manifest.blocks))
-        self._mirrored = manifest.version
-        await self._tidy()
-
-    async def _tidy(self) -> None:
-        """Delete from the mirror what the table has dropped, but nothing that is still to be written."""
-        if self._mirror is None or not await asyncio.to_thread(self._mirror.is_claimed):
+    def _restore(self, *, read: bool) -> None:
+        """Know again what the mirror has; blocks are read when they are asked for, those of the newest by ``open``."""
+        if self._mirror is None or self._writer is None:
             return
-        here = self._table.versions()
-        manifests = [self._table.manifest(each) for each in here]
-        self._written &= {place for manifest in manifests for place in enumerate(manifest.blocks)}
-        for version in await asyncio.to_thread(self._mirror.versions):
-            if version not in here and version <= (self._mirrored or 0):
-                await asyncio.to_thread(self._mirror.forget, version, manifests)
+        there = self._mirror.versions()
+        for version in there:
+            try:
+                self._table.insert(self._mirror.manifest(version), {})
+            except RegistryError as error:
+                self._problems.append(f"version {version}: {error}")
+        self._table.next_version = max(self._table.next_version, self._mirror.next_version())
+        self._writer.begin_with(there)
+        self._unopened = bool(there) and read
+
+    async def _read_newest(self) -> None:
+        node_id = ray.get_runtime_context().get_node_id()
+        for version in reversed(self._table.versions()):
+            manifest = self._table.manifest(version)
+            ends = await asyncio.gather(
+                *(self._read_again(manifest, number, node_id) for number in range(len(manifest.blocks))), return_exceptions=True
+            )
+            errors = [str(end) for end in ends if isinstance(end, BaseException)]
+            if not errors:
+                return
+            self._problems.append(f"version {version}: {errors[0]}")
+            self._table.drop(version)
+        assert self._storage is not None
+        raise RegistryError(f"no version in {self._storage.place} is whole: {'; '.join(self._problems)}")
 
 
 def take_over(*blocks: Block) -> Any:
@@ -285,13 +244,6 @@ def read_block(storage: Storage, pack: Pack, digests: tuple[str, ...]) -> tuple[
         return Mirror(storage).read(pack, digests), None
     except RegistryError as error:
         return None, str(error)
-
-
-def write_blocks(storage: Storage, packs: list[tuple[Pack, tuple[str, ...]]], *blocks: Block) -> None:
-    """Write blocks to the mirror, from the machine on which they lie."""
-    mirror = Mirror(storage)
-    for (pack, digests), block in zip(packs, blocks, strict=True):
-        mirror.write_block(pack, digests, block)
 
 
 async def _until_there(refs: list[Any]) -> None:

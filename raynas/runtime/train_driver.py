@@ -16,11 +16,10 @@ import ray
 import ray.train
 import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import RaynasError, TrainingError
 from raynas.oneshot import CheckpointStore, Log, TrainingJob
-from raynas.runtime.cluster import connect, ship
+from raynas.runtime.cluster import connect, on_this_machine, ship
 from raynas.runtime.progress_board import Watcher
 from raynas.runtime.room_limit import RoomLimit
 from raynas.runtime.train_board import TrainBoard
@@ -102,8 +101,7 @@ def train_on_ray(
     wait_for_workers(workers, options.wait)
     folder = options.folder.resolve()  # workers have another working directory
     store = CheckpointStore(folder / "checkpoints" / options.name)
-    here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    board: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(TrainBoard).remote(store)
+    board: Any = ray.remote(**on_this_machine())(TrainBoard).remote(store)
     config = {"payload": payload, "board": board, "store": store, "folder": str(folder), "name": options.name}
     given_up: TrainingError | None = None
     with Watcher(board, on_progress or _ignore):

@@ -19,6 +19,7 @@ from ray.tune.search import Searcher as TuneSearcher
 from raynas.errors import OptionError
 from raynas.explore import EngineOptions, SearchSession
 from raynas.runtime.cluster import connect, for_workers, num_slots, ship
+from raynas.runtime.interrupts import CheckAtEachStep, Interrupts
 from raynas.runtime.stopping_scheduler import StoppingScheduler
 from raynas.runtime.trial_runner import TrialRunner
 
@@ -43,7 +44,8 @@ def run_tune(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
     resources = dict(options.resources_per_trial)
     trainable = tune.with_parameters(TrialRunner, payload=ship(shared, "evaluate"), use_gpu=resources.get("gpu", 0) > 0)
     slots = options.max_concurrent or num_slots(resources)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, Interrupts() as interrupts:
+        callbacks = [CheckAtEachStep(interrupts), *options.callbacks]
         folder = options.folder / ".ray" if options.folder is not None else Path(scratch)
         over = False
         while not over:
@@ -51,7 +53,7 @@ def run_tune(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
             tuner = tune.Tuner(
                 tune.with_resources(trainable, resources),
                 tune_config=_tune_config(searcher, scheduler, slots),
-                run_config=_run_config(folder, options),
+                run_config=_run_config(folder, callbacks),
             )
             tuner.fit()
             over = searcher.over
@@ -69,12 +71,12 @@ def _tune_config(searcher: SessionSearcher, scheduler: StoppingScheduler | None,
     )
 
 
-def _run_config(folder: Path, options: EngineOptions) -> tune.RunConfig:
+def _run_config(folder: Path, callbacks: list[Any]) -> tune.RunConfig:
     return tune.RunConfig(
         name=f"search-{time.time_ns()}",
         storage_path=str(folder.resolve()),
         verbose=0,
-        callbacks=list(options.callbacks) or None,
+        callbacks=callbacks,
         failure_config=tune.FailureConfig(max_failures=0),  # the session decides which trials run again
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +37,9 @@ class TensorEntry:
     shape: tuple[int, ...]
     offset: int
     is_buffer: bool
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # without what is cached
 
     @cached_property
     def torch_dtype(self) -> torch.dtype:
@@ -102,7 +105,6 @@ class Layout:
     """Every tensor of a supernet in its place; the same for every version of its weights."""
 
     packs: tuple[Pack, ...]
-    _hash: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, model: nn.Module, state: Mapping[str, Tensor]) -> Layout:
@@ -128,14 +130,6 @@ class Layout:
         """All tensors by name."""
         return {entry.name: entry for pack in self.packs for entry in pack.tensors()}
 
-    @cached_property
-    def num_shards(self) -> int:
-        return sum(len(pack.shards) for pack in self.packs)
-
-    @cached_property
-    def num_bytes(self) -> int:
-        return sum(pack.num_bytes for pack in self.packs)
-
     def used_by(self, chosen: Mapping[str, Iterable[int]]) -> dict[int, list[int]]:
         """Numbers of the packs that take part, with the numbers of their shards that do; see ``Shard.is_used_by``."""
         used: dict[int, list[int]] = {}
@@ -151,13 +145,15 @@ class Layout:
 
     def differences(self, found: Layout) -> list[str]:
         """Which tensors of another layout are not as in this one, a line for each."""
+        if self.digest == found.digest:
+            return []
         ours, theirs = self.tensors, found.tensors
-        lines = []
+        lines: list[str] = []
         for name in sorted({*ours, *theirs}):
             one, other = _describe(ours.get(name)), _describe(theirs.get(name))
             if one != other:
                 lines.append(f"{name!r} is {other}, expected {one}")
-        if not lines and self != found:
+        if not lines:
             lines.append("the tensors are the same, but belong to other candidates or are tied in another way")
         return lines
 
@@ -173,13 +169,14 @@ class Layout:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise RegistryError(f"this is no layout of weights: {type(error).__name__} {error}") from None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """32 hexadecimal digits that tell layouts apart."""
-        if "digest" not in self._hash:
-            text = json.dumps(self.to_dict(), sort_keys=True)
-            self._hash["digest"] = hashlib.sha256(text.encode()).hexdigest()[:32]
-        return self._hash["digest"]
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"packs": self.packs}  # without what is cached, which can be larger
 
 
 def _checked(name: str, tensor: object) -> Tensor:

@@ -30,17 +30,20 @@ class LocalStore:
 
     def __init__(self, storage: Storage | None = None, *, keep: int = KEEP, name: str = "") -> None:
         self.storage = storage
-        self._name, self._lock = name, threading.RLock()
-        self._table = VersionTable[Block](keep)
+        self._lock = threading.RLock()
+        self._table = VersionTable[Block](keep, name)
         self._mirror = Mirror(storage) if storage is not None else None
         if self._mirror is not None:
             self._restore(self._mirror)
 
+    @property
+    def place(self) -> str | None:
+        """Where the mirror is."""
+        return self.storage.place if self.storage is not None else None
+
     def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> LocalUpload:
-        owner = self.storage.place if self.storage is not None else "this process"
         with self._lock:
-            self._table.check(layout, owner, share=share, name=self._name)
-            return LocalUpload(self, *self._table.begin())
+            return LocalUpload(self, *self._table.begin(layout, "this process", share=share))
 
     def versions(self) -> list[int]:
         with self._lock:
@@ -87,9 +90,7 @@ class LocalStore:
 
     def close(self) -> None:
         with self._lock:
-            next_version = self._table.next_version
-            self._table = VersionTable[Block](self._table.keep)
-            self._table.next_version = next_version if self._mirror is not None else 1
+            self._table.clear(self._table.next_version if self._mirror is not None else 1)
 
     def _restore(self, mirror: Mirror) -> None:
         """Take the newest whole version from the mirror; older ones are read when they are asked for."""
@@ -104,7 +105,7 @@ class LocalStore:
                 except RegistryError:
                     continue  # damaged, and nobody has asked for it
         self._table.insert(newest, blocks)
-        self._table.next_version = max(mirror.versions()) + 1
+        self._table.next_version = mirror.next_version()
 
     def _read(self, manifest: Manifest, number: int) -> Block:
         digest = manifest.blocks[number]
@@ -170,16 +171,26 @@ class LocalUpload:
 _STORES: dict[str, LocalStore] = {}
 
 
-def open_local_store(name: str, storage: Storage | None = None, *, keep: int = KEEP) -> LocalStore:
+def open_local_store(name: str, storage: Storage | None = None, *, keep: int = KEEP, share: bool = False) -> LocalStore:
     """The store of that name in this process; made if it is not there, or if it is empty and other storage is given.
 
     Raises:
-        RegistryError: as for ``LocalStore``.
+        RegistryError: as for ``LocalStore``; or the store is mirrored elsewhere, and is not shared.
     """
     known = _STORES.get(name)
     if known is None or (storage is not None and not known.versions()):
         _STORES[name] = known = LocalStore(storage, keep=keep, name=name)
+    elif storage is not None and storage.place != known.place and not share:
+        raise mirrored_elsewhere(name, known.place)
     return known
+
+
+def mirrored_elsewhere(name: str, place: str | None) -> RegistryError:
+    """The error of whoever opens a registry of somebody else."""
+    where = f"is mirrored in {place}" if place is not None else "is not mirrored"
+    return RegistryError(
+        f"there is a registry {name!r} already, and it {where}: open yours under another name, or that one with share=True"
+    )
 
 
 def _read_only(block: Block) -> Block:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 import uuid
 from collections.abc import Sequence
 
@@ -20,13 +21,15 @@ from raynas.weights.storage import Storage
 from raynas.weights.views import view_tensors
 
 WRITER = "writer"
+RESERVED = "reserved"
 
 
 class Mirror:
     """A folder with ``shards/<digest>-<names>.safetensors`` and ``versions/<version>.json``.
 
     ``<names>`` is a digest of the tensors' names: blocks with equal bytes may be two files, since a file holds names. The
-    manifest of a version is written after its blocks: a version that can be seen is whole.
+    manifest of a version is written after its blocks: a version that can be seen is whole. ``writer`` says who may write, and
+    ``reserved`` which numbers were given away before their versions were here.
 
     Args:
         storage: where; nothing is made before something is written.
@@ -34,6 +37,7 @@ class Mirror:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self._lock = threading.Lock()
         self._token: str | None = None
         self._whole: set[str] = set()  # files that were written or read here, and so are whole
 
@@ -77,13 +81,32 @@ class Mirror:
         Raises:
             RegistryError: another process has claimed the mirror.
         """
-        if self._token is None or not self.storage.exists(WRITER):
-            self.claim()
-        if not self.is_claimed():
-            raise RegistryError(
-                f"another run writes to {self.storage.place} now; version {manifest.version} is not added to it"
-            )
+        self._be_the_writer(f"version {manifest.version} is not added to it")
         self.storage.write(_manifest_file(manifest.version), json.dumps(manifest.to_dict()).encode())
+
+    def next_version(self) -> int:
+        """A number that no version has, neither one that is here nor one for which it was reserved."""
+        try:
+            reserved = int(self.storage.read(RESERVED)) if self.storage.exists(RESERVED) else 1
+        except ValueError:
+            reserved = 1  # written whole, and so by somebody else
+        return max(reserved, *(version + 1 for version in self.versions()), 1)
+
+    def reserve(self, next_version: int) -> None:
+        """Remember that all smaller numbers may be versions, of which some will never be here.
+
+        Raises:
+            RegistryError: another process has claimed the mirror.
+        """
+        self._be_the_writer(f"version {next_version - 1} is not added to it")
+        self.storage.write(RESERVED, str(next_version).encode())
+
+    def _be_the_writer(self, consequence: str) -> None:
+        with self._lock:
+            if self._token is None or not self.storage.exists(WRITER):
+                self.claim()
+        if not self.is_claimed():
+            raise RegistryError(f"another run writes to {self.storage.place} now; {consequence}")
 
     def manifest(self, version: int) -> Manifest:
         """Read a manifest. Raises ``RegistryError`` naming the file if it cannot be read."""

@@ -39,8 +39,7 @@ class Publication:
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """The packs by number, one after the other in the same memory: each is valid until the next one."""
         packs = [self.layout.packs[number] for number in self.numbers]
-        pinned = any(tensor.is_cuda for tensor in self.state.values())
-        scratch = make_block(max((pack.num_bytes for pack in packs), default=0), pinned=pinned)
+        scratch = make_block(max((pack.num_bytes for pack in packs), default=0), pinned=self._is_on_gpu)
         for number, pack in zip(self.numbers, packs, strict=True):
             block = scratch[: pack.num_bytes]
             fill(block, pack, self.state)
@@ -51,10 +50,14 @@ class Publication:
         copied = []
         for number in self.numbers:
             pack = self.layout.packs[number]
-            block = make_block(pack.num_bytes)
+            block = make_block(pack.num_bytes, pinned=self._is_on_gpu)
             fill(block, pack, self.state)
             copied.append((number, block))
         return copied
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        return any(tensor.is_cuda for tensor in self.state.values())
 
 
 class Publisher:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor, nn
@@ -232,18 +233,26 @@ class Registry:
         return self._store.stats()
 
     def close(self) -> None:
-        """Drop everything that the store holds; the mirror stays. A detached registry ends."""
-        self._wait_for_background()
-        self._store.flush()
-        self._store.close()
+        """Drop everything that the store holds; the mirror stays. A detached registry ends.
+
+        Raises:
+            RegistryError: something that was published is not in the mirror; everything is dropped nevertheless.
+        """
+        with ExitStack() as steps:  # each is taken, whatever becomes of the others
+            steps.callback(self._store.close)
+            steps.callback(self._store.flush)
+            self._wait_for_background()
 
     def _manifest(self, version: int | None) -> Manifest:
-        if version is None and not self._store.versions():
+        try:
+            return self._store.manifest(version)
+        except UnknownVersionError:
+            if version is not None:
+                raise
             raise UnknownVersionError(
                 f"registry {self.name!r} holds no weights; publish some first, with raynas.train_supernet(task, "
                 f"registry={self.name!r}) or the command raynas supernet FILE"
-            )
-        return self._store.manifest(version)
+            ) from None
 
     def _wait_for_background(self) -> None:
         waiting, self._background = self._background, None

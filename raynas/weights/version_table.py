@@ -50,6 +50,9 @@ class RegistryStats:
 
 @dataclass
 class _Upload(Generic[Handle]):
+    layout: Layout
+    owner: str
+    share: bool
     used_at: float
     blocks: dict[str, Handle] = field(default_factory=dict)
 
@@ -59,13 +62,18 @@ class VersionTable(Generic[Handle]):
 
     Args:
         keep: how many of the versions that nobody uses stay, the newest ones.
+        name: of the registry, for messages.
     """
 
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
+    def __init__(self, keep: int, name: str = "") -> None:
+        self.keep, self.name = keep, name
+        self.clear(1)
+
+    def clear(self, next_version: int) -> None:
+        """Drop everything, also whose the registry is and of which model."""
         self.layout: Layout | None = None
-        self.next_version = 1
         self.owner: str | None = None
+        self.next_version = next_version
         self._versions: dict[int, Manifest] = {}
         self._blocks: dict[str, Handle] = {}
         self._users: Counter[str] = Counter()  # versions by block
@@ -81,32 +89,26 @@ class VersionTable(Generic[Handle]):
 
     # --- publishing ------------------------------------------------------------------------------------------------
 
-    def check(self, layout: Layout, owner: str, *, share: bool, name: str) -> None:
-        """Whether weights of this layout may be published by this owner; the first one to ask decides.
+    def begin(self, layout: Layout, owner: str, *, share: bool = False) -> tuple[str, set[str]]:
+        """Begin an upload. Whose the registry is, and of which model, is settled by the first version that is added.
 
-        Raises:
-            RegistryError: the registry holds another model, or belongs to another run.
-        """
-        if self.layout is not None and (lines := self.layout.differences(layout)):
-            listed = "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
-            raise RegistryError(f"registry {name!r} holds another model, publish under another name: {listed}")
-        if self.owner not in (None, owner) and not share:
-            raise RegistryError(
-                f"registry {name!r} belongs to {self.owner}; publish under another name, or open it with share=True"
-            )
-        self.layout, self.owner = self.layout or layout, self.owner or owner
-
-    def begin(self) -> tuple[str, set[str]]:
-        """Begin an upload.
+        Args:
+            layout: of the weights.
+            owner: who publishes.
+            share: whether the registry may belong to somebody else.
 
         Returns:
             Its name, and the digests of blocks that are here already and stay for it: those of the newest version.
+
+        Raises:
+            RegistryError: the registry holds another model, or belongs to somebody else.
         """
+        self._check(layout, owner, share=share)
         now = time.monotonic()
         self._uploads = {name: each for name, each in self._uploads.items() if now - each.used_at < UPLOAD_SECONDS}
         upload = uuid.uuid4().hex
         held = self.handles(self.manifest().blocks) if self._versions else {}
-        self._uploads[upload] = _Upload(now, held)
+        self._uploads[upload] = _Upload(layout, owner, share, now, held)
         return upload, set(held)
 
     def add(self, upload: str, blocks: Mapping[str, Handle]) -> None:
@@ -125,6 +127,10 @@ class VersionTable(Generic[Handle]):
 
         Returns:
             Its number; ``None`` if another update came first.
+
+        Raises:
+            UploadLostError: the upload is not known here, or what it was to change is not.
+            RegistryError: the first version was added meanwhile, and is another model's or somebody else's.
         """
         if upload in self._committed:
             return self._committed[upload]  # asked for again because the first answer got lost
@@ -132,18 +138,20 @@ class VersionTable(Generic[Handle]):
         if any(newest is None or newest.blocks[number] != digest for number, digest in seen.items()):
             self._uploads.pop(upload, None)  # its blocks need not wait until it expires
             return None
-        brought = self._upload(upload).blocks
-        assert self.layout is not None  # it was checked before the upload was begun
-        if newest is None and len(changed) < len(self.layout.packs):
+        found = self._upload(upload)
+        self._check(found.layout, found.owner, share=found.share)
+        brought, num_packs = found.blocks, len(found.layout.packs)
+        if newest is None and len(changed) < num_packs:
             raise UploadLostError("the registry has lost the version that this one was made from; publish all of the weights")
         digests: Digests = tuple(
             changed[number] if number in changed else newest.digests[number]  # type: ignore[union-attr]
-            for number in range(len(self.layout.packs))
+            for number in range(num_packs)
         )
-        manifest = Manifest(self.next_version, self.layout, digests)
+        manifest = Manifest(self.next_version, self.layout or found.layout, digests)
         if any(digest not in brought and digest not in self._users for digest in manifest.blocks):
             raise RegistryError("a version was to be added without all of its blocks")
         self._count(manifest, brought)
+        self.owner = self.owner or found.owner
         self.insert(manifest, brought)
         del self._uploads[upload]
         self._committed[upload] = manifest.version
@@ -262,6 +270,15 @@ class VersionTable(Generic[Handle]):
         now = time.monotonic()
         self._leases = {lease: each for lease, each in self._leases.items() if each[1] > now}
         return {version for version, _ in self._leases.values()}
+
+    def _check(self, layout: Layout, owner: str, *, share: bool) -> None:
+        if self.layout is not None and (lines := self.layout.differences(layout)):
+            listed = "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
+            raise RegistryError(f"registry {self.name!r} holds another model, publish under another name: {listed}")
+        if self.owner not in (None, owner) and not share:
+            raise RegistryError(
+                f"registry {self.name!r} belongs to {self.owner}; publish under another name, or open it with share=True"
+            )
 
     def _upload(self, upload: str) -> _Upload[Handle]:
         if upload not in self._uploads:

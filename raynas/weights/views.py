@@ -6,7 +6,10 @@ without gradient and buffers, which a forward pass in training mode would write 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +25,7 @@ def view_tensors(block: Block, shard: Shard, *, copy: bool = False) -> dict[str,
         shard: where it lies in the block, and each tensor in it.
         copy: whether all tensors are private copies, not only the buffers.
     """
-    whole = torch.from_numpy(np.asarray(_Writable(block)))
+    whole = as_tensor(block)
     tensors = {}
     for entry in shard.tensors:
         if not entry.num_bytes:
@@ -34,9 +37,14 @@ def view_tensors(block: Block, shard: Shard, *, copy: bool = False) -> dict[str,
     return tensors
 
 
-class _Writable:
-    """A block that says it can be written to: else PyTorch warns, and warnings cannot be silenced for one thread alone."""
+def as_tensor(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor over an array's memory, read-only or not, without a copy. **Do not write to it.**"""
+    return torch.from_numpy(np.asarray(_Writable(array)))
 
-    def __init__(self, block: Block) -> None:
-        self.__array_interface__ = {**block.__array_interface__, "data": (block.__array_interface__["data"][0], False)}
-        self._block = block  # stays as long as what lies over it
+
+class _Writable:
+    """An array that says it can be written to: else PyTorch warns, and warnings cannot be silenced for one thread alone."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.__array_interface__["data"][0], False)}
+        self._array = array  # stays as long as what lies over it

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,6 +20,28 @@ IN_PROCESS = ["--num-workers", "0", "--engine", "local"]
 
 def raynas(*arguments: str, cwd: Path, timeout: float = 110) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*RAYNAS, *arguments], cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """``raynas`` in this process and the test's folder, where nothing else is asked: a process imports for seconds."""
+    import raynas as package
+    from raynas.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(package, "disconnect", lambda: None)  # this process may be connected for other tests
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return run
 
 
 def assert_is_one_error(result: subprocess.CompletedProcess[str], message: str) -> None:
@@ -38,19 +61,19 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"raynas {command}" in result.output.split("Example:")[1]
 
 
-def test_the_space_of_a_file_is_shown_and_written(tmp_path: Path) -> None:
-    result = raynas("space", str(DIGITS), "-o", "space.json", cwd=tmp_path)
+def test_the_space_of_a_file_is_shown_and_written(here: Command, tmp_path: Path) -> None:
+    result = here("space", str(DIGITS), "-o", "space.json")
     assert "stage1.layer0" in result.stdout
     size = int(re.search(r"([\d,]+) architectures", result.stdout)[1].replace(",", ""))  # type: ignore[index]
     assert size >= 10_000
     assert len(json.loads((tmp_path / "space.json").read_text())) >= 7
 
 
-def test_the_space_of_a_model_is_shown_by_its_name(tmp_path: Path) -> None:
-    result = raynas("space", f"{DIGITS}:Net", "--input-shape", "2,1,8,8", cwd=tmp_path)
+def test_the_space_of_a_model_is_shown_by_its_name(here: Command) -> None:
+    result = here("space", f"{DIGITS}:Net", "--input-shape", "2,1,8,8")
     assert re.search(r"head\.inputs +input_choice \(2 of\) +stage1, stage2, stage3 +\(2, 12, 8, 8\)", result.stdout)
-    assert_is_one_error(raynas("space", f"{DIGITS}:Nothing", cwd=tmp_path), "defines nothing under the name Nothing")
-    assert_is_one_error(raynas("space", str(DIGITS), "--input-shape", "1,x", cwd=tmp_path), "1,x.* is no shape")
+    assert_is_one_error(here("space", f"{DIGITS}:Nothing"), "defines nothing under the name Nothing")
+    assert_is_one_error(here("space", str(DIGITS), "--input-shape", "1,x"), "1,x.* is no shape")
 
 
 def test_searchers_are_listed(tmp_path: Path) -> None:
@@ -58,17 +81,17 @@ def test_searchers_are_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_run_in_process_is_the_same_twice_and_can_be_looked_at_again(tmp_path: Path) -> None:
+def test_a_run_in_process_is_the_same_twice_and_can_be_looked_at_again(here: Command, tmp_path: Path) -> None:
     for number in ("001", "002"):
         result = raynas("run", str(DIGITS), *SMALL, *IN_PROCESS, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert f"next: open runs/digits-{number}/report.html" in result.stdout
     best = [(tmp_path / "runs" / f"digits-{number}" / "best.json").read_text() for number in ("001", "002")]
     assert best[0] == best[1]
-    assert "test accuracy, retrained" in raynas("report", "runs/digits-001", cwd=tmp_path).stdout
-    resumed = raynas("resume", "runs/digits-001", cwd=tmp_path)
+    assert "test accuracy, retrained" in here("report", "runs/digits-001").stdout
+    resumed = here("resume", "runs/digits-001")
     assert "supernet " not in resumed.stdout.split("architectures in the space")[0]
-    retrained = raynas("retrain", str(DIGITS), "runs/digits-001/best.json", "--epochs", "1", cwd=tmp_path)
+    retrained = here("retrain", str(DIGITS), "runs/digits-001/best.json", "--epochs", "1")
     assert "test accuracy" in retrained.stdout
 
 
@@ -160,23 +183,23 @@ TASKS = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_wrong_file_is_one_error(tmp_path: Path, name: str) -> None:
+def test_a_wrong_file_is_one_error(here: Command, tmp_path: Path, name: str) -> None:
     text, message = TASKS[name]
     (tmp_path / "mine.py").write_text(text)
-    assert_is_one_error(raynas("run", "mine.py", cwd=tmp_path), message)
+    assert_is_one_error(here("run", "mine.py"), message)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_exists_and_one_that_does_not_are_one_error_each(tmp_path: Path) -> None:
+def test_a_run_that_exists_and_one_that_does_not_are_one_error_each(here: Command, tmp_path: Path) -> None:
     (tmp_path / "runs" / "mine" / "something").mkdir(parents=True)
-    assert_is_one_error(raynas("run", str(DIGITS), "--name", "mine", cwd=tmp_path), "runs/mine is there already")
-    assert_is_one_error(raynas("resume", "runs/yours", cwd=tmp_path), r"no run runs/yours; in runs there is mine")
-    assert_is_one_error(raynas("resume", "runs/mine", cwd=tmp_path), "was not started from a file")
-    assert_is_one_error(raynas("report", "runs/mine", cwd=tmp_path), r"search_space\.json")
+    assert_is_one_error(here("run", str(DIGITS), "--name", "mine"), "runs/mine is there already")
+    assert_is_one_error(here("resume", "runs/yours"), r"no run runs/yours; in runs there is mine")
+    assert_is_one_error(here("resume", "runs/mine"), "was not started from a file")
+    assert_is_one_error(here("report", "runs/mine"), r"search_space\.json")
 
 
-def test_debug_shows_the_stack_trace(tmp_path: Path) -> None:
-    result = raynas("--debug", "resume", "nowhere", cwd=tmp_path)
+def test_debug_shows_the_stack_trace(here: Command) -> None:
+    result = here("--debug", "resume", "nowhere")
     assert result.returncode == 2
     assert "Traceback" in result.stderr
 

@@ -12,22 +12,28 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import nn
 
 import raynas
 from raynas.errors import RegistryError, UnknownVersionError
-from raynas.nn import generate_search_space
+from raynas.nn import LayerChoice, generate_search_space
 from raynas.runtime import connect, disconnect
 from raynas.testing.registry_contract import Net, assert_whole
 
 SPACE = generate_search_space(Net())
 
 
+def large_net() -> nn.Module:
+    """Blocks of 400 kB and more: what is much smaller Ray keeps with its owner, whichever machine it was made on."""
+    torch.manual_seed(1)
+    return nn.Sequential(LayerChoice([nn.Linear(320, 320), nn.Identity()], key="op"), nn.Linear(320, 320))
+
+
 class Publisher:
     """Publishes from a machine of its own."""
 
     def publish(self, registry: raynas.WeightRegistry) -> int:
-        torch.manual_seed(1)
-        return registry.publish(Net())
+        return registry.publish(large_net())
 
 
 def on_node(node_id: str, kind: type, **options: Any) -> Any:
@@ -45,14 +51,13 @@ def lose_a_machine(cluster: Any, folder: Path) -> dict[str, Any]:
     mirrored.flush()
     cluster.remove_node(node)
     start = time.monotonic()
-    torch.manual_seed(1)
-    expected = Net().state_dict()
+    expected = large_net().state_dict()
     fetched = mirrored.fetch(None, version=versions[0])
     seconds = time.monotonic() - start
     assert fetched.keys() == expected.keys()
     assert all(torch.equal(fetched[name], tensor) for name, tensor in expected.items())
     try:
-        bare.fetch(SPACE.unrank(0), version=versions[1])
+        bare.fetch(generate_search_space(large_net()).unrank(0), version=versions[1])
     except RegistryError as error:
         return {"seconds_to_recover": round(seconds, 1), "error": str(error)}
     raise AssertionError("weights that were lost were fetched")

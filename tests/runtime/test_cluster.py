@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -87,3 +89,25 @@ def test_what_cannot_be_broadcast_is_named_too() -> None:
 
     with pytest.raises(TaskError, match=r"evaluate\.lock cannot be pickled.*lambda: load"):
         broadcast(Locked(), "evaluate")
+
+
+@pytest.mark.ray
+def test_an_actor_that_computes_nothing_is_on_this_machine() -> None:
+    code = (
+        "import logging, ray\n"
+        "from ray.cluster_utils import Cluster\n"
+        "from raynas.runtime.cluster import on_this_machine\n"
+        "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})\n"
+        "for _ in range(2):\n"
+        "    cluster.add_node(num_cpus=1)\n"
+        "ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)\n"
+        "class Actor:\n"
+        "    def where(self):\n"
+        "        return ray.get_runtime_context().get_node_id()\n"
+        "actors = [ray.remote(**on_this_machine())(Actor).remote() for _ in range(4)]\n"
+        "print({ray.get(actor.where.remote()) for actor in actors} == {ray.get_runtime_context().get_node_id()})\n"
+        "ray.shutdown()\n"
+        "cluster.shutdown()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert result.stdout == "True\n", result.stderr

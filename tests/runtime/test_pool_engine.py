@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,15 @@ def test_what_a_trial_reports_on_its_way_is_in_the_history_while_it_goes_on(tmp_
     assert 1 <= len(events(tmp_path, "reported")) <= 4
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """The signal as in a shell: whoever starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it_at_once_and_nothing_is_left_running(tmp_path: Path) -> None:
     ran, driver = tmp_path / "ran", os.getpid()
 

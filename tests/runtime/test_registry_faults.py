@@ -36,7 +36,7 @@ def run_program(folder: Path, seconds: float) -> dict[str, Any]:
 def test_a_machine_with_the_only_copy_goes(tmp_path: Path) -> None:
     figures = run_program(tmp_path, 0)
     assert "registry 'bare' has lost the weights of" in figures["error"]
-    assert "outside all choices" in figures["error"] or "inner" in figures["error"]
+    assert "outside all choices" in figures["error"] or "op[0]" in figures["error"]
     assert "storage_path" in figures["error"]
 
 

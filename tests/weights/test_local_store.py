@@ -205,5 +205,8 @@ def test_an_empty_store_takes_its_weights_from_other_storage(publish: Publish, t
     store = open_local_store("test-store-c", Storage(tmp_path))
     assert store is not empty
     assert store.versions() == [1]
-    assert open_local_store("test-store-c", Storage(tmp_path / "other")) is store  # it has weights: it stays
+    with pytest.raises(RegistryError, match=rf"a registry 'test-store-c' already, and it is mirrored in {tmp_path}: "):
+        open_local_store("test-store-c", Storage(tmp_path / "other"))  # it would not be mirrored there
+    assert open_local_store("test-store-c", Storage(tmp_path / "other"), share=True) is store
+    assert open_local_store("test-store-c") is store
     assert open_local_store("test-store-c") is store

@@ -1,6 +1,7 @@
 """``Manifest``: survives JSON, and nothing else is read as one."""
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,17 @@ def test_a_manifest_survives_json(request: pytest.FixtureRequest, lay: Lay, fixt
     manifest = manifest_of(request.getfixturevalue(fixture), lay)
     again = Manifest.from_dict(json.loads(json.dumps(manifest.to_dict())))
     assert (again, again.blocks, again.num_bytes) == (manifest, manifest.blocks, manifest.num_bytes)
+
+
+def test_what_is_cached_is_not_pickled(supernet: nn.Module, lay: Lay) -> None:
+    manifest = manifest_of(supernet, lay)
+    small = pickle.dumps(manifest)
+    assert manifest.blocks
+    assert manifest.num_bytes
+    assert manifest.layout.digest
+    assert [entry.num_bytes for entry in manifest.layout.tensors.values()]
+    assert len(pickle.dumps(manifest)) == len(small)
+    assert pickle.loads(small) == manifest
 
 
 def test_blocks_are_known_by_the_digests_of_their_shards(supernet: nn.Module, lay: Lay) -> None:

@@ -253,6 +253,20 @@ def test_who_claims_it_later_fences_the_earlier_one(supernet: nn.Module, write: 
     assert open_mirror(tmp_path).versions() == [1, 3, 4]
 
 
+def test_a_number_that_was_given_away_is_not_given_away_again(supernet: nn.Module, write: Write, tmp_path: Path) -> None:
+    mirror = open_mirror(tmp_path)
+    assert mirror.next_version() == 1
+    mirror.reserve(5)
+    assert open_mirror(tmp_path).next_version() == 5
+    write(mirror, supernet, 7)
+    assert open_mirror(tmp_path).next_version() == 8
+    (tmp_path / "reserved").write_text("nine")
+    assert open_mirror(tmp_path).next_version() == 8
+    open_mirror(tmp_path).claim()
+    with pytest.raises(RegistryError, match=rf"another run writes to {tmp_path} now; version 19 is not added to it"):
+        mirror.reserve(20)
+
+
 def test_a_version_is_forgotten_with_what_no_other_one_needs(supernet: nn.Module, write: Write, tmp_path: Path) -> None:
     mirror = open_mirror(tmp_path)
     manifests, files = [], []

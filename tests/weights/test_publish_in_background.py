@@ -119,6 +119,15 @@ def test_what_went_wrong_is_raised_by_the_future_and_by_what_comes_next(
     assert (registry.versions(), registry.publish(supernet)) == ([], 1)
 
 
+def test_what_went_wrong_does_not_keep_a_registry_open(supernet: nn.Module, store: GatedStore, registry: Registry) -> None:
+    registry.publish(supernet)
+    store.error = NoRoomError("it is full")
+    registry.publish_in_background(supernet)
+    with pytest.raises(NoRoomError):
+        registry.close()
+    assert (store.versions(), store.stats().num_bytes) == ([], 0)
+
+
 def test_what_cannot_be_published_is_refused_at_the_call(registry: Registry, supernet: nn.Module) -> None:
     supernet.register_buffer("mask", torch.eye(2).to_sparse())
     with pytest.raises(RegistryError, match="'mask' is quantised or sparse"):

@@ -18,15 +18,17 @@ def layout_of(num_packs: int = 2, *, prefix: str = "op") -> Layout:
     return Layout(tuple(Pack(64, (Shard(((entry.name, (0,)),), 0, 64, (entry,)),)) for entry in entries))
 
 
-def table_of(keep: int = 3, *, num_packs: int = 2) -> Table:
-    table = Table(keep)
-    table.check(layout_of(num_packs), "me", share=False, name="net")
-    return table
+def table_of(keep: int = 3) -> Table:
+    return Table(keep, "net")
+
+
+def begin(table: Table) -> tuple[str, set[str]]:
+    return table.begin(layout_of(), "me")
 
 
 def publish(table: Table, *digests: str, seen: Mapping[int, str] | None = None) -> int | None:
     """Add a version with these blocks, whose handles are the digests in capitals."""
-    upload, known = table.begin()
+    upload, known = table.begin(layout_of(len(digests)), "me")
     table.add(upload, {digest: digest.upper() for digest in digests if digest not in known})
     return table.commit(upload, {number: (digest,) for number, digest in enumerate(digests)}, seen or {})
 
@@ -59,7 +61,7 @@ def test_an_empty_table_has_no_newest_version() -> None:
 def test_what_is_not_changed_is_as_in_the_newest_version() -> None:
     table = table_of()
     publish(table, "a", "x")
-    upload, known = table.begin()
+    upload, known = begin(table)
     assert known == {"a", "x"}
     table.add(upload, {"y": "Y"})
     assert table.commit(upload, {1: ("y",)}, {}) == 2
@@ -69,7 +71,7 @@ def test_what_is_not_changed_is_as_in_the_newest_version() -> None:
 def test_known_blocks_stay_for_an_upload_although_their_version_is_dropped() -> None:
     table = table_of(keep=1)
     publish(table, "a", "x")
-    upload, known = table.begin()
+    upload, known = begin(table)
     publish(table, "b", "y")
     assert (known, table.handles("ax")) == ({"a", "x"}, {})
     assert table.commit(upload, {0: ("a",), 1: ("x",)}, {}) == 3
@@ -78,7 +80,7 @@ def test_known_blocks_stay_for_an_upload_although_their_version_is_dropped() -> 
 
 def test_a_commit_can_be_sent_again() -> None:
     table = table_of()
-    upload, _ = table.begin()
+    upload, _ = begin(table)
     table.add(upload, {"a": "A", "x": "X"})
     changed = {0: ("a",), 1: ("x",)}
     assert [table.commit(upload, changed, {}) for _ in range(3)] == [1, 1, 1]
@@ -91,7 +93,7 @@ def test_a_commit_can_be_sent_again() -> None:
 
 def test_a_version_without_all_of_its_blocks_is_refused() -> None:
     table = table_of()
-    upload, _ = table.begin()
+    upload, _ = begin(table)
     table.add(upload, {"a": "A"})
     with pytest.raises(RegistryError, match="without all of its blocks"):
         table.commit(upload, {0: ("a",), 1: ("x",)}, {})
@@ -100,7 +102,7 @@ def test_a_version_without_all_of_its_blocks_is_refused() -> None:
 
 def test_a_part_of_a_version_that_is_lost_is_refused() -> None:
     table = table_of()
-    upload, _ = table.begin()
+    upload, _ = begin(table)
     table.add(upload, {"a": "A"})
     with pytest.raises(RegistryError, match="has lost the version that this one was made from; publish all of the weights"):
         table.commit(upload, {0: ("a",)}, {})
@@ -120,7 +122,7 @@ def test_who_has_not_seen_the_newest_version_gets_none() -> None:
 def test_an_upload_that_came_too_late_is_forgotten_and_says_so_again() -> None:
     table = table_of()
     publish(table, "a", "x")
-    upload, _ = table.begin()
+    upload, _ = begin(table)
     publish(table, "b", "x")
     assert [table.commit(upload, {0: ("c",)}, {0: "a"}) for _ in range(2)] == [None, None]
     with pytest.raises(RegistryError, match="does not know this upload"):
@@ -129,11 +131,11 @@ def test_an_upload_that_came_too_late_is_forgotten_and_says_so_again() -> None:
 
 def test_an_upload_expires_when_nobody_goes_on_with_it(clock: list[float]) -> None:
     table = table_of()
-    uploads = [table.begin()[0] for _ in range(2)]
+    uploads = [begin(table)[0] for _ in range(2)]
     clock[0] += UPLOAD_SECONDS - 1
     table.add(uploads[0], {"a": "A"})
     clock[0] += 2
-    table.begin()
+    begin(table)
     table.add(uploads[0], {"x": "X"})
     with pytest.raises(RegistryError, match=r"does not know this upload: .* took too long"):
         table.add(uploads[1], {"x": "X"})
@@ -144,10 +146,11 @@ def test_an_upload_expires_when_nobody_goes_on_with_it(clock: list[float]) -> No
 
 
 def test_another_model_is_refused_with_what_differs() -> None:
-    table = table_of(num_packs=1)
-    table.check(layout_of(1), "me", share=False, name="net")
+    table = table_of()
+    publish(table, "a")
+    assert publish(table, "b") == 2
     with pytest.raises(RegistryError, match="'net' holds another model, publish under another name") as refused:
-        table.check(layout_of(20, prefix="other"), "me", share=False, name="net")
+        table.begin(layout_of(20, prefix="other"), "me")
     lines = str(refused.value).split(": ", 1)[1].split("; ")
     assert lines[0] == "'op0' is missing, expected float32 [16]"
     assert lines[1] == "'other0' is float32 [16], expected missing"
@@ -156,10 +159,26 @@ def test_another_model_is_refused_with_what_differs() -> None:
 
 def test_another_owner_is_refused_unless_it_shares() -> None:
     table = table_of()
+    publish(table, "a", "x")
     with pytest.raises(RegistryError, match=r"'net' belongs to me; .* open it with share=True"):
-        table.check(layout_of(), "you", share=False, name="net")
-    table.check(layout_of(), "you", share=True, name="net")
-    table.check(layout_of(), "me", share=False, name="net")  # it is still the first one's
+        table.begin(layout_of(), "you")
+    upload, _ = table.begin(layout_of(), "you", share=True)
+    assert table.commit(upload, {}, {}) == 2
+    assert publish(table, "b", "x") == 3  # it is still the first one's
+
+
+def test_nothing_is_settled_before_a_version_is_there() -> None:
+    table = table_of()
+    given_up, _ = table.begin(layout_of(3), "you")
+    (upload, _), (late, _) = begin(table), table.begin(layout_of(), "you")
+    for each in (given_up, upload, late):
+        table.add(each, {"a": "A", "x": "X", "y": "Y"})
+    assert table.commit(upload, {0: ("a",), 1: ("x",)}, {}) == 1
+    with pytest.raises(RegistryError, match="'net' belongs to me"):
+        table.commit(late, {0: ("a",), 1: ("x",)}, {})
+    with pytest.raises(RegistryError, match="'net' holds another model"):
+        table.commit(given_up, {0: ("a",), 1: ("x",), 2: ("y",)}, {})
+    assert (table.versions(), table.manifest().layout) == ([1], layout_of())
 
 
 # --- leases ---------------------------------------------------------------------------------------------------------

@@ -19,8 +19,7 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         entries = [TensorEntry(name, "float32", (16,), 0, False) for name in ("one", "other")]
         packs = tuple(Pack(64, (Shard(((entry.name, (0,)),), 0, 64, (entry,)),)) for entry in entries)
-        self.table = VersionTable[str](KEEP)
-        self.table.check(Layout(packs), "me", share=False, name="net")
+        self.layout, self.table = Layout(packs), VersionTable[str](KEEP)
         self.expected: dict[int, tuple[str, str]] = {}
         self.leases: dict[str, int] = {}
         self.last = 0
@@ -33,7 +32,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        self.waiting.append(self.table.begin())
+        self.waiting.append(self.table.begin(self.layout, "me"))
 
     @precondition(lambda self: self.waiting)
     @rule(one=DIGESTS, other=DIGESTS, partly=st.booleans(), seen=st.one_of(st.none(), DIGESTS), data=st.data())
