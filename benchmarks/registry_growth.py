@@ -1,4 +1,5 @@
-"""How the registry's costs grow: with readers at once, with versions kept, and with the number of shards.
+"""How the registry's costs grow: with readers at once, with versions kept, with the number of shards, and of blocks that lie
+on another machine.
 
 Each line of figures ends with its slope: milliseconds for every further reader, version or shard, by least squares.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import nn
 
 import raynas
@@ -61,7 +65,15 @@ class Reader:
             start = time.perf_counter()
             self.registry.fetch(self.space.unrank(number), version=version)
             seconds.append(time.perf_counter() - start)
-        return [seconds[0] * 1e3, float(np.mean(seconds[1:])) * 1e3]
+        return [seconds[0] * 1e3, float(np.mean(seconds[1:] or seconds)) * 1e3]
+
+    def calls_per_second(self, seconds: float) -> float:
+        """How often the registry's process answers this one, while others ask it too."""
+        start, number = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            self.registry.versions()
+            number += 1
+        return number / seconds
 
 
 def with_readers(numbers: list[int]) -> Figures:
@@ -69,17 +81,19 @@ def with_readers(numbers: list[int]) -> Figures:
     net = make_net(2, 8, 256, 1536)
     registry, space = raynas.WeightRegistry("growth-readers"), raynas.generate_search_space(net)
     version = registry.publish(net)
-    first, later = {}, {}
+    first, later, calls = {}, {}, {}
     for number in numbers:
         remote: Any = ray.remote(num_cpus=0)(Reader)
         actors = [remote.remote("growth-readers", space) for _ in range(number)]
         ray.get([actor.__ray_ready__.remote() for actor in actors])
         spent = np.array(ray.get([actor.milliseconds.remote(version, 50) for actor in actors]))
         first[number], later[number] = float(spent[:, 0].mean()), float(spent[:, 1].mean())
+        calls[number] = sum(ray.get([actor.calls_per_second.remote(2) for actor in actors]))
         for actor in actors:
             ray.kill(actor)
     registry.close()
-    return line("first_fetch_ms_by_readers", first) | line("later_fetch_ms_by_readers", later)
+    rates = {"calls_per_s_by_readers": {str(number): round(each) for number, each in calls.items()}}
+    return line("first_fetch_ms_by_readers", first) | line("later_fetch_ms_by_readers", later) | rates
 
 
 def with_versions(numbers: list[int]) -> Figures:
@@ -130,6 +144,28 @@ def with_shards(numbers: list[int]) -> Figures:
     )
 
 
+def elsewhere(numbers: list[int]) -> Figures:
+    """The first fetch of so many blocks of a megabyte by a process beside another raylet; milliseconds of all of it."""
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 2 << 30})
+    other = cluster.add_node(num_cpus=1, object_store_memory=2 << 30)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    where: Any = NodeAffinitySchedulingStrategy(other.node_id, soft=False)
+    spent = {}
+    for number in numbers:
+        net = make_net(number, 1, 512, 512)
+        space = raynas.generate_search_space(net)
+        registry = raynas.WeightRegistry(f"growth-elsewhere-{number}")
+        version = registry.publish(net)
+        reader: Any = ray.remote(num_cpus=0, scheduling_strategy=where)(Reader).remote(registry.name, space)
+        ray.get(reader.__ray_ready__.remote())
+        spent[number] = ray.get(reader.milliseconds.remote(version, 0))[0]
+        ray.kill(reader)
+        registry.close()
+    ray.shutdown()
+    cluster.shutdown()
+    return line("first_fetch_ms_by_blocks_elsewhere", spent)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under a minute: a tenth of it")
@@ -140,6 +176,7 @@ def main() -> None:
     figures |= with_versions([10, 50] if quick else [1, 10, 100, 1000])
     figures |= with_shards([10, 500] if quick else [10, 100, 1000, 10_000])
     disconnect()
+    figures |= elsewhere([10, 50] if quick else [10, 100, 1000])
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 

@@ -27,6 +27,7 @@ def test_multi_trial(tmp_path: Path) -> None:
     assert f"{states.count('completed')} completed, {states.count('stopped')} stopped" in result.stdout
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.timeout(240)
@@ -36,7 +37,7 @@ def test_shared_weights() -> None:
     arguments = [sys.executable, str(EXAMPLES / "shared_weights.py")]
     result = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=220)
     assert result.returncode == 0, result.stderr
-    figures = json.loads(result.stdout)
+    figures = json.loads(result.stdout.splitlines()[-1])
     print(figures)  # noqa: T201
     assert figures["shared"] > figures["alone_best"] > 0
     assert figures["clashes"] > 0

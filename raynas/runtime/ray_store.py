@@ -37,6 +37,7 @@ class RayStore:
         self._name, self._actor, self._storage = name, actor, storage
         self._job = ray.get_runtime_context().get_job_id()
         self._node_id = ray.get_runtime_context().get_node_id()
+        self._birth: str | None = None  # of the actor's process
         self._layout: Layout | None = None
         self._manifest: Manifest | None = None  # the last one that was read, with references to its blocks
         self._refs: dict[int, Any] = {}
@@ -72,7 +73,7 @@ class RayStore:
         if begun is None:
             begun = self._call("begin", layout.digest, layout, owner, share)
         self._layout = layout
-        name, known, num_held = begun
+        self._birth, name, known, num_held = begun
         self._check_room(2 * num_bytes + num_held)  # twice while the registry takes them over
         return RayUpload(self, name, known)
 
@@ -84,7 +85,8 @@ class RayStore:
         if self._manifest is not None and self._manifest.version == version:
             return self._manifest
         known = self._layout
-        found: Manifest | tuple[int, Digests] = self._call("manifest", version, known.digest if known is not None else None)
+        found: Manifest | tuple[int, Digests]
+        self._birth, found = self._call("manifest", version, known.digest if known is not None else None, self._birth)
         manifest = found if isinstance(found, Manifest) else Manifest(found[0], known, found[1])  # type: ignore[arg-type]
         self._layout = manifest.layout
         if self._manifest is None or self._manifest.version != manifest.version:

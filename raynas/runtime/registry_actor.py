@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynas.errors import RegistryError
+from raynas.errors import RegistryError, UnknownVersionError
 from raynas.runtime.mirror_writer import MirrorWriter
 from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, Storage, VersionTable
 
@@ -39,16 +40,16 @@ class RegistryActor:
         self._unopened = False
         self._mirror = Mirror(storage) if storage is not None else None
         self._writer = MirrorWriter(name, self._mirror, self._table, self._nodes) if self._mirror is not None else None
-        again = context.was_current_actor_reconstructed
-        self._lost = again and storage is None
-        if again:
+        self._is_second = bool(context.was_current_actor_reconstructed)
+        self._birth = uuid.uuid4().hex  # of this process: Ray does not always know that it is not the first
+        if self._is_second:
             self._table.wait_for_leases(LEASE_SECONDS)
-        self._restore(read=not again)
+        self._restore(read=not self._is_second)
 
     # --- publishing ------------------------------------------------------------------------------------------------
 
-    async def begin(self, digest: str, layout: Layout | None, owner: str, share: bool) -> tuple[str, set[str], int] | None:
-        """Begin an upload; see ``VersionTable.begin``. Gives the bytes that are here too.
+    async def begin(self, digest: str, layout: Layout | None, owner: str, share: bool) -> tuple[str, str, set[str], int] | None:
+        """Begin an upload; see ``VersionTable.begin``. Gives this process's birth before, and the bytes that are here after it.
 
         Args:
             digest: of the layout.
@@ -60,7 +61,7 @@ class RegistryActor:
         if layout is None and (known is None or known.digest != digest):
             return None
         begun = self._table.begin(layout or known, owner, share=share)  # type: ignore[arg-type]
-        return *begun, self._table.stats().num_bytes
+        return self._birth, *begun, self._table.stats().num_bytes
 
     async def take(self, upload: str, refs: dict[str, Any], node_id: str) -> None:
         """Take blocks over for an upload."""
@@ -77,7 +78,6 @@ class RegistryActor:
         if self._writer is not None:
             await self._writer.reserve()
         version = self._table.commit(upload, changed, seen)
-        self._lost = self._lost and version is None
         if version is not None and self._writer is not None:
             await self._writer.add(version)
         return version
@@ -90,19 +90,25 @@ class RegistryActor:
     async def versions(self) -> list[int]:
         return self._table.versions()
 
-    async def manifest(self, version: int | None, known: str | None) -> Manifest | tuple[int, Digests]:
-        """A version.
+    async def manifest(
+        self, version: int | None, known: str | None, birth: str | None
+    ) -> tuple[str, Manifest | tuple[int, Digests]]:
+        """A version, after this process's birth.
 
         Args:
             version: which one; the newest if ``None``.
             known: the digest of the layout that the caller has: then it is left out.
+            birth: of the process that the caller has known.
         """
-        if self._lost:
+        try:
+            manifest = self._table.manifest(version)
+        except UnknownVersionError:
+            if self._storage is not None or (not self._is_second and birth in (None, self._birth)):
+                raise
             raise RegistryError(
                 f"registry {self._name!r} was started again, and what it held is lost: it has no storage_path; publish again"
-            )
-        manifest = self._table.manifest(version)
-        return manifest if manifest.layout.digest != known else (manifest.version, manifest.digests)
+            ) from None
+        return self._birth, manifest if manifest.layout.digest != known else (manifest.version, manifest.digests)
 
     async def refs(self, version: int, numbers: list[int]) -> list[Any]:
         """References to the blocks of some packs; ``None`` for one that is in the mirror only."""

@@ -103,7 +103,7 @@ def test_killed_at_ten_moments_in_process(tmp_path: Path, undisturbed: list[str]
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("engine", ["tune", "pool"])
+@pytest.mark.parametrize("engine", [pytest.param("tune", marks=pytest.mark.nightly), "pool"])
 def test_killed_twice_under_ray(tmp_path: Path, undisturbed: list[str], engine: str) -> None:
     rng, before = random.Random(6), []
     cpus = ray.cluster_resources()["CPU"]  # where room is left, Tune starts workers that quick trials never need

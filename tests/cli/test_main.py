@@ -82,8 +82,8 @@ def test_searchers_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_run_in_process_is_the_same_twice_and_can_be_looked_at_again(here: Command, tmp_path: Path) -> None:
-    for number in ("001", "002"):
-        result = raynas("run", str(DIGITS), *SMALL, *IN_PROCESS, cwd=tmp_path)
+    other_process = raynas("run", str(DIGITS), *SMALL, *IN_PROCESS, cwd=tmp_path)
+    for number, result in (("001", other_process), ("002", here("run", str(DIGITS), *SMALL, *IN_PROCESS))):
         assert result.returncode == 0, result.stderr
         assert f"next: open runs/digits-{number}/report.html" in result.stdout
     best = [(tmp_path / "runs" / f"digits-{number}" / "best.json").read_text() for number in ("001", "002")]
@@ -113,6 +113,17 @@ def interrupt_in_search(arguments: list[str], cwd: Path) -> tuple[int, str]:
 
 @pytest.mark.demo
 @pytest.mark.timeout(300)
+def test_the_whole_path_through_ray(tmp_path: Path) -> None:
+    result = raynas("run", str(DIGITS), *SMALL, cwd=tmp_path, timeout=280)
+    assert result.returncode == 0, result.stderr
+    assert "2 workers" in result.stdout
+    assert_all_end(tmp_path)
+    assert_is_whole(tmp_path / "runs" / "digits-001")
+
+
+@pytest.mark.nightly
+@pytest.mark.demo
+@pytest.mark.timeout(500)
 def test_the_whole_path_through_ray_interrupted_and_resumed(tmp_path: Path) -> None:
     code, output = interrupt_in_search(["run", str(DIGITS), *SMALL], tmp_path)
     assert code == 130, output
@@ -120,7 +131,7 @@ def test_the_whole_path_through_ray_interrupted_and_resumed(tmp_path: Path) -> N
     assert_all_end(tmp_path)
     run = tmp_path / "runs" / "digits-001"
     shards = sorted(path.name for path in (run / "weights" / "shards").iterdir())
-    result = raynas("resume", "runs/digits-001", cwd=tmp_path, timeout=200)
+    result = raynas("resume", "runs/digits-001", cwd=tmp_path, timeout=300)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (run / "weights" / "shards").iterdir()) == shards  # it was not trained again
     assert_is_whole(run)
@@ -160,7 +171,7 @@ def assert_is_whole(run: Path) -> None:
     assert max(row["accuracy"] for row in completed) == figures["inherited_accuracy"]
     assert all(row["flops"] <= figures["max_flops"] for row in completed)
     page = (run / "report.html").read_text()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4  # trials, front, parallel coordinates, and the supernet's training
     for name in ("search_space.json", "plan.json", "digits.py", "model.safetensors"):
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").rglob("events.*"))
@@ -204,6 +215,7 @@ def test_debug_shows_the_stack_trace(here: Command) -> None:
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.demo
 def test_data_that_cannot_be_pickled_is_one_error(tmp_path: Path) -> None:
     text = GOOD + (
@@ -215,10 +227,9 @@ def test_data_that_cannot_be_pickled_is_one_error(tmp_path: Path) -> None:
     assert_is_one_error(raynas("run", "mine.py", *SMALL, cwd=tmp_path), r"task\.train_data\.lock cannot be pickled")
 
 
-@pytest.mark.demo
-def test_a_metric_that_never_arrives_is_one_error_and_the_trials_are_kept(tmp_path: Path) -> None:
+def test_a_metric_that_never_arrives_is_one_error_and_the_trials_are_kept(here: Command, tmp_path: Path) -> None:
     text = GOOD + "\nimport dataclasses\ntask = dataclasses.replace(task, metrics={'accuracy': lambda o, t: float('nan')})\n"
     (tmp_path / "mine.py").write_text(text)
-    assert_is_one_error(raynas("run", "mine.py", *SMALL, *IN_PROCESS, cwd=tmp_path), "5 trials in a row.*'accuracy' is nan")
+    assert_is_one_error(here("run", "mine.py", *SMALL, *IN_PROCESS), "5 trials in a row.*'accuracy' is nan")
     table = pq.read_table(tmp_path / "runs" / "mine-001" / "trials.parquet")
     assert table.column("state").to_pylist() == ["failed"] * 5

@@ -46,6 +46,7 @@ def test_onnx_computes_the_same(which: str, example: ModuleType) -> None:
     torch.testing.assert_close(torch.from_numpy(output), plain(x).detach(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_inductor_computes_the_same() -> None:
     # In a process of its own: inductor leaves threads behind.
     result = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=100)

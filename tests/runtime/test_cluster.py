@@ -91,6 +91,7 @@ def test_what_cannot_be_broadcast_is_named_too() -> None:
         broadcast(Locked(), "evaluate")
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 def test_an_actor_that_computes_nothing_is_on_this_machine() -> None:
     code = (

@@ -120,6 +120,7 @@ def test_a_killed_worker_is_replaced_and_goes_on_at_the_end_of_an_epoch(tiny_tas
     assert newest(tmp_path / "killed-run") == "000002-000000016"
 
 
+@pytest.mark.nightly
 def test_rows_that_are_no_pairs_and_too_few_of_them_are_named(tiny_task: raynas.Task, tmp_path: Path) -> None:
     wrong = ray.data.from_items([{"image": 1.0, "label": 1}] * 64).map(lambda row: row)
     with pytest.raises(TaskError, match="have the columns 'image', 'label'; expected 'input' and 'target'"):
@@ -133,6 +134,7 @@ def test_rows_that_are_no_pairs_and_too_few_of_them_are_named(tiny_task: raynas.
         train(dataclasses.replace(tiny_task, train_data=wrong), tmp_path, "room", num_workers=cpus)
 
 
+@pytest.mark.nightly
 def test_a_torch_dataset_that_became_one_of_ray_is_taken_as_it_is(tiny_task: raynas.Task, tmp_path: Path) -> None:
     pairs = ray.data.from_torch(tiny_task.data("train"))
     stream = dataclasses.replace(tiny_task, train_data=iter_anew(list(tiny_task.data("train"))))

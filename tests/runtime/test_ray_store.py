@@ -28,6 +28,7 @@ class TestRay(RegistryContract):
 
     num_examples = 4
     num_commands = 12
+    num_restarts = 2
     opened: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True, scope="class")

@@ -59,6 +59,7 @@ def test_readers_use_the_stores_memory_and_own_their_buffers() -> None:
     assert not buffers
 
 
+@pytest.mark.nightly
 def test_too_little_room_is_refused_before_anything_is_stored() -> None:
     code = (
         "import raynas, torch\n"

@@ -31,6 +31,7 @@ def run_program(folder: Path, seconds: float) -> dict[str, Any]:
     return figures
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 @pytest.mark.timeout(200)
 def test_a_machine_with_the_only_copy_goes(tmp_path: Path) -> None:

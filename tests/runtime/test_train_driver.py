@@ -36,6 +36,7 @@ def dying_schedule(marker: Path, step: int) -> object:
     return lambda optimizer, _: Dying(optimizer)
 
 
+@pytest.mark.nightly
 def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(
     tiny_task: raynas.Task, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed
     assert set(result.best.metrics) == {"accuracy", "loss", "params", "flops"}
 
 
+@pytest.mark.nightly
 def test_an_error_of_the_task_comes_back_at_once_with_its_name(tiny_task: raynas.Task, tmp_path: Path) -> None:
     def broken(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if os.environ.get("RANK", "0") == "0":

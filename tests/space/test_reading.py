@@ -17,7 +17,7 @@ from raynas.space import Architecture, SearchSpace
 from raynas.space.reading import read_choices, read_masks
 from raynas.testing import example_spaces, search_spaces
 
-FUZZ = settings(max_examples=max(500, settings().max_examples))
+FUZZ = settings(max_examples=max(150, settings().max_examples))
 
 
 def _inputs(candidates: list[str], n_chosen: int | None) -> dict[str, Any]:
