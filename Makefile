@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
+# Ray's processes yield to all others by default, and would stand still beside the pure tests.
+export RAY_worker_niceness ?= 0
 
 .PHONY: demo test test-pure test-ray test-gpu check bench nightly clean
 
@@ -39,6 +41,8 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ranking.py --space digits
 	$(BIN)/python benchmarks/local_engine.py
 	$(BIN)/python benchmarks/tune_overhead.py
+	$(BIN)/python benchmarks/registry.py
+	$(BIN)/python benchmarks/registry_growth.py
 	$(BIN)/python benchmarks/pool.py
 	$(BIN)/python benchmarks/searchers.py
 	$(BIN)/python benchmarks/space.py

@@ -177,7 +177,7 @@ def main() -> None:
     figures |= with_shards([10, 500] if quick else [10, 100, 1000, 10_000])
     disconnect()
     figures |= elsewhere([10, 50] if quick else [10, 100, 1000])
-    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":
