@@ -13,6 +13,7 @@ import ray
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_multi_trial(tmp_path: Path) -> None:

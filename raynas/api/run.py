@@ -114,6 +114,7 @@ class Run:
             options=plan.train_options(),
             storage_path=self.folder.path.parent,
             name=self.folder.path.name,
+            registry=self.folder.registry,
             resume=True,
             on_progress=self.display.steps,
         )
@@ -126,7 +127,7 @@ class Run:
         self.display.stage("search", f"{plan.searcher}, {plan.num_trials} trials, engine {plan.engine}, inherited weights")
         if plan.engine != "local":
             self._connect()
-        registry = WeightRegistry(self.folder.path.name, self.folder.weights.resolve())
+        registry = WeightRegistry(self.folder.registry, self.folder.weights.resolve())
         result = search(
             self.space,
             inherited(self.task, registry=registry),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -20,6 +21,12 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
+
+    @property
+    def registry(self) -> str:
+        """The name of the run's weight registry: folders of one name may lie in several places."""
+        place = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:8]
+        return f"{self.path.name}-{place}"
 
     @property
     def search_space(self) -> Path:

@@ -25,7 +25,8 @@ class SearcherContract(ProposalContract, SequenceContract):
     """Inherit, say how your searcher is made, and pytest runs every test of the tuner protocol on it.
 
     Attributes:
-        seconds_per_thousand: what 1,000 proposals may cost, each told its result, on 8 layers of 3 operators.
+        seconds_per_thousand: what 1,000 proposals may cost, each told its result, on 8 layers of 3 operators; seconds of the
+            processor.
         predictor: whether it fits a predictor to the results. Then ``seconds_per_proposal`` counts and not
             ``seconds_per_thousand``, and except for the first test each takes a part of the spaces.
         seconds_per_proposal: what a proposal of a predictor may cost at 500 results, telling its result included; the
@@ -125,7 +126,7 @@ def _least(measure: Callable[[], float], allowed: float) -> float:
 
 
 def _time(player: Player, num_proposals: int) -> float:
-    """Seconds for so many more proposals and results."""
-    start = time.perf_counter()
+    """Seconds of the processor for so many more proposals and results; others may use the machine."""
+    start = time.process_time()
     player.play(len(player.proposed) + num_proposals)
-    return time.perf_counter() - start
+    return time.process_time() - start

@@ -49,3 +49,10 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
 def test_json_is_kept_in_unicode(tmp_path: Path) -> None:
     write_json({"ключ": "值"}, tmp_path / "a.json")
     assert read_json(tmp_path / "a.json") == {"ключ": "值"}
+
+
+def test_folders_of_one_name_have_registries_of_their_own(tmp_path: Path) -> None:
+    one, other = (RunFolder(tmp_path / place / "mine").registry for place in ("here", "there"))
+    assert one != other
+    assert one.startswith("mine-")
+    assert RunFolder(tmp_path / "here" / ".." / "here" / "mine").registry == one

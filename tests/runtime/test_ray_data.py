@@ -69,6 +69,7 @@ def newest(folder: Path) -> str:
     return found.name
 
 
+@pytest.mark.nightly
 def test_steps_are_those_on_the_same_samples_and_go_on_at_the_end_of_an_epoch(tiny_task: raynas.Task, tmp_path: Path) -> None:
     stream = dataclasses.replace(tiny_task, train_data=Epochs(dataset()))
     expected = train(stream, tmp_path, "stream", options=dataclasses.replace(OFTEN, steps_per_epoch=4))

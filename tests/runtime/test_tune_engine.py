@@ -100,7 +100,10 @@ def test_what_cannot_be_pickled_is_named() -> None:
     "scheduler",
     [
         ASHAScheduler(grace_period=1, max_t=9, reduction_factor=3),
-        MedianStoppingRule(time_attr="training_iteration", grace_period=1, min_samples_required=3),
+        pytest.param(
+            MedianStoppingRule(time_attr="training_iteration", grace_period=1, min_samples_required=3),
+            marks=pytest.mark.nightly,
+        ),
     ],
     ids=["asha", "median"],
 )
@@ -184,6 +187,7 @@ def test_a_trial_that_fails_is_run_again_on_request(tmp_path: Path) -> None:
     assert result.trials.column("attempt").to_pylist() == [2, 2, 2]
 
 
+@pytest.mark.nightly
 def test_the_stock_searchers_load_beside_a_users_own_folder_of_that_name(tmp_path: Path) -> None:
     package = tmp_path / "searchers"
     package.mkdir()

@@ -275,6 +275,7 @@ def test_optuna_searches_better_than_chance(mode: str) -> None:
     assert all(mean > chance + 1 if mode == "max" else mean < chance - 1 for mean in best), (best, chance)
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_tune_itself_searches_our_space(tmp_path: Path) -> None:

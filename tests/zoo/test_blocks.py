@@ -77,6 +77,7 @@ def test_a_factorized_reduction_takes_any_size(size: int, channels: int) -> None
     assert FactorizedReduction(2, channels)(torch.randn(2, 2, size, size)).shape == (2, channels, half, half)
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # onnxscript's use of torch
 @pytest.mark.parametrize("size", [3, 4])
 def test_a_factorized_reduction_is_exported_to_onnx(size: int) -> None:
