@@ -3,19 +3,14 @@
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 
 import raynas
 from raynas.testing.registry_contract import Net
-from raynas.weights import Mirror, Registry, Storage
+from raynas.weights import Mirror, Storage
+from tests.runtime.killing import kill_actor
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
-
-
-def kill_actor(registry: Registry) -> None:
-    """Kill the process of a registry's actor; Ray starts another one."""
-    ray.kill(registry._store._actor, no_restart=False)
 
 
 def test_no_number_is_used_twice_whatever_became_of_the_mirror(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import ray
 import torch
 
 import raynas
@@ -14,13 +13,9 @@ from raynas.nn import generate_search_space
 from raynas.testing import RegistryContract
 from raynas.testing.registry_contract import Net
 from raynas.weights import Registry
+from tests.runtime.killing import kill_actor
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
-
-
-def kill_actor(registry: Registry) -> None:
-    """Kill the process of a registry's actor; Ray starts another one."""
-    ray.kill(registry._store._actor, no_restart=False)
 
 
 class TestRay(RegistryContract):
