@@ -196,10 +196,10 @@ def test_pins_are_those_of_the_constraints(path: Path) -> None:
     pinned = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     text = path.read_text()
-    found = dict(re.findall(r"\b([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", text))
-    assert found == {name: pinned[name] for name in found}
+    found = re.findall(r"\b([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", text)
+    assert [pin for pin in found if pin not in pinned.items()] == []
     if path in (*LAUNCHERS, DOCKERFILE):
-        assert {"ray", "torch"} <= set(found)
+        assert {"ray", "torch"} <= {name for name, _ in found}
     assert set(re.findall(r"raynas\.git@v([\w.]+)|raynas:([\d.]+\d)", text)) <= {(version, ""), ("", version)}
     for spec in clusters(path) if path in KUBERAY else []:
         assert spec["rayVersion"] == pinned["ray"] == ray.__version__
