@@ -209,8 +209,8 @@ def small(rounds: int) -> Figures:
 
 def remote(keys: int) -> Figures:
     """The first fetch of a path from another raylet, and the next ones there."""
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    other = cluster.add_node(num_cpus=1)
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 2 << 30})
+    other = cluster.add_node(num_cpus=1, object_store_memory=2 << 30)
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     net = make_net(keys)
     registry = raynas.WeightRegistry("benchmark-remote")
