@@ -7,9 +7,6 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
-
-from ray import tune
 
 
 class Interrupts:
@@ -40,16 +37,3 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted = True
         signal.default_int_handler(number, frame)
-
-
-class CheckAtEachStep(tune.Callback):
-    """Checks in every turn of Ray Tune's loop."""
-
-    def __init__(self, interrupts: Interrupts) -> None:
-        self._interrupts = interrupts
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._interrupts.check()
-
-    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
-        return tune.Callback, ()  # Tune pickles its callbacks for Tuner.restore, which is not used

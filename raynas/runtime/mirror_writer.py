@@ -47,10 +47,16 @@ class MirrorWriter:
         self._there = set(there)
         self.mirrored = max(self._table.versions(), default=None)
 
+    def forget(self) -> None:
+        """Look again at what is there before it is taken for written: the registry is closed, and others may change it."""
+        self._written.clear()
+
     async def reserve(self) -> None:
         """See that the mirror knows of the next number before somebody is told it: after a new start none is used twice."""
         while self._reserved <= self._table.next_version:
             async with self._reserving:
+                if self._reserved > self._table.next_version:
+                    return  # another publisher has seen to it meanwhile
                 number = self._table.next_version + RESERVE
                 try:
                     await asyncio.to_thread(self._mirror.reserve, number)
@@ -77,7 +83,10 @@ class MirrorWriter:
         async with self._reserving:
             if self._reserved > self._table.next_version:  # so that there is no gap if this is the end
                 self._reserved = number = self._table.next_version
-                await asyncio.to_thread(self._mirror.reserve, number)
+                try:
+                    await asyncio.to_thread(self._mirror.reserve, number)
+                except Exception as error:
+                    self._failure = self._failure or f"the mirror of registry {self._name!r} cannot be written: {error}"
         failure, self._failure = self._failure, None
         return failure
 

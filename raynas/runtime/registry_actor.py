@@ -188,6 +188,8 @@ class RegistryActor:
         """Drop everything; the mirror stays. Gives whether there is nobody but the caller to end this actor."""
         self._table.clear(self._table.next_version if self._mirror is not None else 1)
         self._nodes.clear()
+        if self._writer is not None:
+            self._writer.forget()
         return self._detached
 
     # --- opening ---------------------------------------------------------------------------------------------------

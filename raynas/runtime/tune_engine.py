@@ -19,7 +19,7 @@ from ray.tune.search import Searcher as TuneSearcher
 from raynas.errors import OptionError
 from raynas.explore import EngineOptions, SearchSession
 from raynas.runtime.cluster import connect, for_workers, num_slots, ship
-from raynas.runtime.interrupts import CheckAtEachStep, Interrupts
+from raynas.runtime.interrupts import Interrupts
 from raynas.runtime.stopping_scheduler import StoppingScheduler
 from raynas.runtime.trial_runner import TrialRunner
 
@@ -80,6 +80,19 @@ def _run_config(folder: Path, callbacks: list[Any]) -> tune.RunConfig:
         failure_config=tune.FailureConfig(max_failures=0),  # the session decides which trials run again
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
     )
+
+
+class CheckAtEachStep(tune.Callback):
+    """Checks in every turn of Ray Tune's loop."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._interrupts.check()
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        return tune.Callback, ()  # Tune pickles its callbacks for Tuner.restore, which is not used
 
 
 class SessionSearcher(TuneSearcher):
