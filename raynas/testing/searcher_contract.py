@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from raynas.explore import Constraint, EngineOptions, Objective, SearchLimits, SearchSession, Trial, run_local
 from raynas.explore.session import MAX_IN_A_ROW
@@ -25,8 +26,8 @@ class SearcherContract(ProposalContract, SequenceContract):
     """Inherit, say how your searcher is made, and pytest runs every test of the tuner protocol on it.
 
     Attributes:
-        seconds_per_thousand: what 1,000 proposals may cost, each told its result, on 8 layers of 3 operators; seconds of the
-            processor.
+        seconds_per_thousand: what 1,000 proposals may cost, each told its result, on 8 layers of 3 operators. Time in which
+            others had the processor does not count, where the system tells it.
         predictor: whether it fits a predictor to the results. Then ``seconds_per_proposal`` counts and not
             ``seconds_per_thousand``, and except for the first test each takes a part of the spaces.
         seconds_per_proposal: what a proposal of a predictor may cost at 500 results, telling its result included; the
@@ -126,7 +127,15 @@ def _least(measure: Callable[[], float], allowed: float) -> float:
 
 
 def _time(player: Player, num_proposals: int) -> float:
-    """Seconds of the processor for so many more proposals and results; others may use the machine."""
-    start = time.process_time()
+    """Seconds for so many more proposals and results, without those in which others had the processor."""
+    start = time.perf_counter() - _kept_waiting()
     player.play(len(player.proposed) + num_proposals)
-    return time.process_time() - start
+    return time.perf_counter() - _kept_waiting() - start
+
+
+def _kept_waiting() -> float:
+    """Seconds that this thread has been ready to run and had no processor; 0 where the system does not count them."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
