@@ -4,9 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raynas.api.connection import connect as connect
     from raynas.api.connection import disconnect as disconnect
+    from raynas.api.doctor import doctor as doctor
     from raynas.api.evaluators import from_scratch as from_scratch
     from raynas.api.evaluators import inherited as inherited
+    from raynas.api.jobs import download as download
+    from raynas.api.jobs import is_dashboard as is_dashboard
+    from raynas.api.jobs import job_status as job_status
+    from raynas.api.jobs import logs as logs
+    from raynas.api.jobs import pack_run as pack_run
+    from raynas.api.jobs import stop as stop
+    from raynas.api.jobs import submit as submit
+    from raynas.api.jobs import submit_resume as submit_resume
     from raynas.api.output_shapes import output_shapes as output_shapes
     from raynas.api.plan import Plan as Plan
     from raynas.api.registry import WeightRegistry as WeightRegistry
@@ -64,21 +74,31 @@ _HOMES = {
     "TrialStopped": "errors",
     "WeightRegistry": "api.registry",
     "apply_fixed_architecture": "mutators",
+    "connect": "api.connection",
     "disconnect": "api.connection",
+    "doctor": "api.doctor",
+    "download": "api.jobs",
     "freeze": "nn",
     "from_scratch": "api.evaluators",
     "generate_search_space": "nn",
     "inherited": "api.evaluators",
+    "is_dashboard": "api.jobs",
+    "job_status": "api.jobs",
     "load_model": "api.task_file",
     "load_retrained": "api.retrain",
     "load_task_file": "api.task_file",
+    "logs": "api.jobs",
     "measure_latency": "nn",
     "output_shapes": "api.output_shapes",
+    "pack_run": "api.jobs",
     "profile": "nn",
     "retrain": "api.retrain",
     "search": "api.search",
     "searchers": "explore",
     "start_run": "api.run",
+    "stop": "api.jobs",
+    "submit": "api.jobs",
+    "submit_resume": "api.jobs",
     "train_supernet": "api.supernet",
     "within": "api.within",
     "write_report": "report",
@@ -105,21 +125,31 @@ __all__ = [
     "WeightRegistry",
     "__version__",
     "apply_fixed_architecture",
+    "connect",
     "disconnect",
+    "doctor",
+    "download",
     "freeze",
     "from_scratch",
     "generate_search_space",
     "inherited",
+    "is_dashboard",
+    "job_status",
     "load_model",
     "load_retrained",
     "load_task_file",
+    "logs",
     "measure_latency",
     "output_shapes",
+    "pack_run",
     "profile",
     "retrain",
     "search",
     "searchers",
     "start_run",
+    "stop",
+    "submit",
+    "submit_resume",
     "train_supernet",
     "within",
     "write_report",

@@ -16,6 +16,7 @@ RaynasError
 ├── SearchStoppedError (RuntimeError)    a search ended early, because its trials fail
 ├── TrainingError (RuntimeError)         training a supernet or a model failed
 ├── CheckpointError (ValueError)         a checkpoint is of another training
+├── ClusterError (RuntimeError)          a cluster cannot be reached, or is not as it has to be
 ├── RegistryError (RuntimeError)         weights could not be published or fetched
 │   ├── UnknownVersionError (LookupError)   that version or that name does not exist
 │   ├── UploadLostError                     they got lost on the way; publish again
@@ -92,6 +93,10 @@ class TrainingError(RaynasError, RuntimeError):
 
 class CheckpointError(RaynasError, ValueError):
     """A checkpoint was made by another training; the message names the difference."""
+
+
+class ClusterError(RaynasError, RuntimeError):
+    """A cluster cannot be reached, its machines differ, or it has no job of that name."""
 
 
 class RegistryError(RaynasError, RuntimeError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raynas.api.workers import check_workers
 from raynas.errors import OptionError
 from raynas.oneshot import TrainOptions
 
@@ -21,8 +22,9 @@ class Plan:
         method_options: of the method.
         training: fields of ``raynas.TrainOptions`` for the supernet, ``{"precision": "bf16"}`` for example, but for ``epochs``
             and ``seed``, which are this plan's.
-        num_workers: processes that train the supernet; 0 trains in the calling one.
-        use_gpu: one GPU for each worker, and one for each trial.
+        num_workers: processes that train the supernet; ``(min, max)``: as many as there is room for; 0 trains in the
+            calling one.
+        use_gpu: one GPU for each worker, and one for each trial unless ``resources_per_trial`` says otherwise.
         supernet_epochs: passes over the training data.
         searcher: its name.
         searcher_options: for it; ``seed`` is added.
@@ -30,10 +32,12 @@ class Plan:
             for the search with inherited weights, Tune for training the final models.
         num_trials: how many architectures are evaluated.
         max_concurrent: how many at once; ``None``: as there is room.
+        resources_per_trial: ``{"cpu": 1, "gpu": 0.25}`` for example; ``None``: a CPU, and with ``use_gpu`` a GPU.
         max_flops: of one forward pass of one sample; ``None``: no limit.
         max_params: ``None``: no limit.
         retrain_epochs: passes over the training data for the final model.
         num_random: how many random architectures within the same limits are retrained beside the best, to compare.
+        wait: seconds that training waits for room for its workers.
         object_store_memory: bytes of the object store of a Ray that is started here; ``None``: as Ray decides.
 
     Raises:
@@ -44,7 +48,7 @@ class Plan:
     method: str = "spos"
     method_options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    num_workers: int = 2
+    num_workers: int | tuple[int, int] = 2
     use_gpu: bool = False
     supernet_epochs: int = 50
     searcher: str = "spos_evolution"
@@ -52,19 +56,29 @@ class Plan:
     engine: str = "auto"
     num_trials: int = 500
     max_concurrent: int | None = None
+    resources_per_trial: Mapping[str, float] | None = None
     max_flops: float | None = None
     max_params: float | None = None
     retrain_epochs: int = 20
     num_random: int = 5
+    wait: float = 600.0
     object_store_memory: int | None = None
 
     def __post_init__(self) -> None:
-        lowest = {"num_workers": 0, "num_random": 0, "supernet_epochs": 1, "num_trials": 1, "retrain_epochs": 1}
+        check_workers(self.num_workers, self.wait)
+        lowest = {"num_random": 0, "supernet_epochs": 1, "num_trials": 1, "retrain_epochs": 1}
         for name, least in lowest.items():
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise OptionError(f"Plan {name} is {value!r}; expected an integer of at least {least}")
         self.train_options()
+
+    @property
+    def trial_resources(self) -> dict[str, float]:
+        """What each trial holds."""
+        if self.resources_per_trial is not None:
+            return dict(self.resources_per_trial)
+        return {"cpu": 1, "gpu": 1} if self.use_gpu else {"cpu": 1}
 
     def train_options(self) -> TrainOptions:
         """How the supernet is trained. Raises ``OptionError`` naming a field that does not exist or is out of its range."""
@@ -81,6 +95,8 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         mappings = {name: dict(getattr(self, name)) for name in ("searcher_options", "method_options", "training")}
+        if self.resources_per_trial is not None:
+            mappings["resources_per_trial"] = dict(self.resources_per_trial)
         return dataclasses.asdict(self) | mappings
 
     @classmethod
@@ -90,4 +106,6 @@ class Plan:
         unknown = [name for name in document if name not in known]
         if unknown:
             raise OptionError(f"a plan has no {unknown[0]!r}; it has {', '.join(sorted(known))}")
-        return cls(**document)
+        workers = document.get("num_workers")
+        read = {"num_workers": tuple(workers)} if isinstance(workers, list) else {}
+        return cls(**{**document, **read})

@@ -17,7 +17,7 @@ from torch import nn
 
 from raynas.api.evaluators import WEIGHTS
 from raynas.api.run_folder import RunFolder
-from raynas.api.supernet import check_workers
+from raynas.api.workers import check_workers
 from raynas.errors import RegistryError
 from raynas.nn import freeze, generate_search_space
 from raynas.oneshot import Log, Task, Trainer, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, score

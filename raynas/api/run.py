@@ -51,13 +51,14 @@ class Run:
     Args:
         folder: its run folder, which holds a copy of the file and the plan.
         display: what is told as it goes on.
+        allow_local: whether the folder may be on this machine alone, although the cluster has others.
 
     Attributes:
         task, plan, space: what is run.
     """
 
-    def __init__(self, folder: RunFolder, display: Display) -> None:
-        self.folder, self.display = folder, display
+    def __init__(self, folder: RunFolder, display: Display, *, allow_local: bool = False) -> None:
+        self.folder, self.display, self._allow_local = folder, display, allow_local
         self.task, _ = load_task_file(task_file_of(folder))
         self.plan = Plan.from_dict(read_json(folder.plan)["plan"])
         self.space = generate_search_space(self.task.model())
@@ -101,7 +102,7 @@ class Run:
 
     def _supernet(self) -> dict[str, Any]:
         plan = self.plan
-        where = f"under Ray Train, {plan.num_workers} workers" if plan.num_workers else "in this process"
+        where = f"under Ray Train, {_in_words(plan.num_workers)} workers" if plan.num_workers else "in this process"
         self.display.stage("supernet", f"{plan.method}, {plan.supernet_epochs} epochs {where}")
         if plan.num_workers:
             self._connect()
@@ -110,6 +111,7 @@ class Run:
             method=plan.method,
             num_workers=plan.num_workers,
             use_gpu=plan.use_gpu,
+            wait=plan.wait,
             method_options=plan.method_options,
             options=plan.train_options(),
             storage_path=self.folder.path.parent,
@@ -137,7 +139,7 @@ class Run:
             mode=mode,
             num_trials=plan.num_trials,
             max_concurrent=plan.max_concurrent,
-            resources_per_trial={"cpu": 1, "gpu": 1} if plan.use_gpu else {"cpu": 1},
+            resources_per_trial=plan.trial_resources,
             constraint=self._limits(),
             engine=plan.engine,
             storage_path=self.folder.path.parent,
@@ -170,7 +172,7 @@ class Run:
             mode=mode,
             num_trials=len(chosen),
             max_concurrent=plan.max_concurrent,
-            resources_per_trial={"cpu": 1, "gpu": 1} if plan.use_gpu else {"cpu": 1},
+            resources_per_trial=plan.trial_resources,
             engine=plan.engine,
             storage_path=self.folder.path,
             name="retrain",
@@ -212,9 +214,11 @@ class Run:
         return self._constraint
 
     def _connect(self) -> None:
-        from raynas.runtime import connect
+        from raynas.runtime import check_storage, connect
 
-        connect(self.plan.object_store_memory)
+        connect(object_store_bytes=self.plan.object_store_memory)
+        if not self._allow_local:
+            check_storage(self.folder.path.resolve())
 
 
 class Listed(Searcher):
@@ -230,7 +234,19 @@ class Listed(Searcher):
         return self._left.pop(0)
 
 
-def start_run(file: str | Path, display: Display, *, plan: Plan, storage_path: str | Path, name: str | None) -> Run:
+def _in_words(num_workers: int | tuple[int, int]) -> str:
+    return f"{num_workers[0]} to {num_workers[1]}" if isinstance(num_workers, tuple) else str(num_workers)
+
+
+def start_run(
+    file: str | Path,
+    display: Display,
+    *,
+    plan: Plan,
+    storage_path: str | Path,
+    name: str | None,
+    allow_local: bool = False,
+) -> Run:
     """Make a run folder with a copy of the file and the plan.
 
     Args:
@@ -239,6 +255,7 @@ def start_run(file: str | Path, display: Display, *, plan: Plan, storage_path: s
         plan: what is done.
         storage_path: the folder of run folders.
         name: of the run folder; the file's name, numbered, if ``None``.
+        allow_local: see ``Run``.
 
     Raises:
         TaskError: the file is wrong.
@@ -250,7 +267,7 @@ def start_run(file: str | Path, display: Display, *, plan: Plan, storage_path: s
     folder = RunFolder.create(storage_path, name) if name else RunFolder.numbered(storage_path, file.stem)
     shutil.copy2(file, folder.path / file.name)
     write_json({"file": file.name, "plan": plan.to_dict()}, folder.plan)
-    return Run(folder, display)
+    return Run(folder, display, allow_local=allow_local)
 
 
 def task_file_of(folder: RunFolder) -> Path:

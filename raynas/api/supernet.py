@@ -13,7 +13,7 @@ import torch
 
 from raynas.api.registry import WeightRegistry
 from raynas.api.run_folder import RunFolder
-from raynas.errors import OptionError
+from raynas.api.workers import check_workers
 from raynas.nn import generate_search_space
 from raynas.oneshot import (
     Callback,
@@ -143,17 +143,6 @@ def train_supernet(
         architecture=Architecture.from_dict(space, learnt) if learnt is not None else None,
         **finished,
     )
-
-
-def check_workers(num_workers: Any, wait: float) -> None:
-    """Raises ``OptionError`` if ``num_workers`` is neither a number nor (min, max), or ``wait`` no time."""
-    if not wait > 0:
-        raise OptionError(f"wait is {wait!r}; expected seconds above 0")
-    if type(num_workers) is int and num_workers >= 0:
-        return
-    ends = tuple(num_workers) if isinstance(num_workers, tuple | list) else ()
-    if len(ends) != 2 or not all(type(end) is int for end in ends) or not 1 <= ends[0] <= ends[1]:
-        raise OptionError(f"num_workers is {num_workers!r}; expected a number, 0 for the calling process, or (min, max)")
 
 
 class Publish:

@@ -98,6 +98,11 @@ class TerminalDisplay:
             self._bar = None
 
 
+def to_stderr() -> Console:
+    """For what is shown while standard output is read by a program."""
+    return Console(stderr=True)
+
+
 def kind_of(space: Mapping[str, Any], key: str) -> str:
     """In words: what is chosen, how many of them, and when."""
     domain = space[key]

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from raynas.runtime.cluster import connect as connect
     from raynas.runtime.cluster import disconnect as disconnect
     from raynas.runtime.cluster import ship as ship
+    from raynas.runtime.doctor import Finding as Finding
+    from raynas.runtime.doctor import examine as examine
+    from raynas.runtime.jobs import Jobs as Jobs
+    from raynas.runtime.nodes import check_storage as check_storage
     from raynas.runtime.pool_engine import run_pool as run_pool
+    from raynas.runtime.ray_store import end_registry as end_registry
     from raynas.runtime.ray_store import open_ray_store as open_ray_store
     from raynas.runtime.train_driver import TrainDriverOptions as TrainDriverOptions
     from raynas.runtime.train_driver import train_on_ray as train_on_ray
@@ -21,6 +26,11 @@ if TYPE_CHECKING:
     from raynas.runtime.tune_space import tune_param_space as tune_param_space
 
 _HOMES = {
+    "end_registry": "ray_store",
+    "check_storage": "nodes",
+    "Jobs": "jobs",
+    "examine": "doctor",
+    "Finding": "doctor",
     "TrainDriverOptions": "train_driver",
     "TuneSearcherAdapter": "tune_space",
     "architecture_from_tune": "tune_space",
@@ -36,11 +46,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "Finding",
+    "Jobs",
     "TrainDriverOptions",
     "TuneSearcherAdapter",
     "architecture_from_tune",
+    "check_storage",
     "connect",
     "disconnect",
+    "end_registry",
+    "examine",
     "open_ray_store",
     "run_pool",
     "run_tune",

@@ -13,8 +13,9 @@ import ray
 import ray.cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynas.errors import OptionError, TaskError
+from raynas.errors import ClusterError, OptionError, TaskError
 from raynas.explore import BY_VALUE
+from raynas.runtime.nodes import check_versions
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing of ours reports anywhere
@@ -35,33 +36,62 @@ _STARTED_HERE: set[str] = set()  # addresses of clusters of one node, which no o
 _REFUSALS = (TypeError, pickle.PicklingError, AttributeError, ValueError)
 
 
-def connect(object_store_bytes: int | None = None) -> None:
-    """Make sure that Ray is there: the cluster of ``RAY_ADDRESS`` if that is set, else one of our own on this machine.
+def connect(address: str | None = None, *, object_store_bytes: int | None = None) -> None:
+    """Make sure that Ray is there; nothing happens where this process is connected already.
 
     Args:
+        address: ``auto`` for the cluster that this machine is part of, ``HOST:PORT`` of a head, ``local`` for one of our own on
+            this machine; ``None``: what ``RAY_ADDRESS`` says, else ``local``.
         object_store_bytes: the size of the object store of a Ray that is started here.
+
+    Raises:
+        ClusterError: there is no such cluster, it does not let us in, or not all of its machines have the raynas, Ray and torch
+            of this one.
+        OptionError: the address is one of Ray Client or of a dashboard.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         return
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if "://" in address:
+        raise OptionError(
+            f"address is {address!r}; Ray Train and Ray Tune need a driver on a machine of the cluster: take auto or HOST:PORT "
+            "there, or have the cluster do it with raynas submit --address http://HOST:8265"
+        )
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     if address == "local" and object_store_bytes is not None:
         own["object_store_memory"] = object_store_bytes
     try:
         _join(address, own)
     except Exception as error:
-        if not own or "timed out during startup" not in str(error):
+        if not own:
+            raise _no_entrance(address, error) from error
+        if "timed out during startup" not in str(error):
             raise
         ray.shutdown()  # a machine that is busy may take longer than the half minute that Ray gives itself
         _join(address, own)
     if own:
         _STARTED_HERE.add(ray.get_runtime_context().gcs_address)
+        return
+    try:
+        check_versions()
+    except BaseException:
+        disconnect()
+        raise
 
 
 def _join(address: str, own: Mapping[str, Any]) -> None:
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+
+
+def _no_entrance(address: str, error: Exception) -> ClusterError:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "token" in text.lower() or "authenticat" in text.lower():
+        advice = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
+    else:
+        advice = "is it started? cluster/README.md says how"
+    return ClusterError(f"the cluster at {address!r} cannot be joined: {text[:500]}; {advice}")
 
 
 def disconnect() -> None:

@@ -160,13 +160,15 @@ class RayStore:
     def _call(self, method: str, *arguments: Any) -> Any:
         """Call the actor. A call that it did not answer because it died is sent again once it is back."""
         if not ray.is_initialized():  # a call would start a Ray of its own
-            raise RegistryError(f"registry {self._name!r} is in a cluster that this process has left")
+            raise self._left()
         return self.get(getattr(self._actor, method).remote(*arguments))
 
     def get(self, answer: Any) -> Any:
         """What the actor answers, or its error as it is."""
         try:
             return ray.get(answer)
+        except SystemExit:  # what Ray raises in threads that wait for an answer while the process leaves the cluster
+            raise self._left() from None
         except RayActorError as error:
             _HANDLES.pop(self._name, None)
             raise RegistryError(
@@ -176,6 +178,9 @@ class RayStore:
             if isinstance(error.cause, RaynasError):
                 raise error.cause from None
             raise
+
+    def _left(self) -> RegistryError:
+        return RegistryError(f"registry {self._name!r} is in a cluster that this process has left")
 
     def _check_room(self, needed: int) -> None:
         room = next(node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["NodeID"] == self._node_id)
@@ -236,18 +241,37 @@ def open_ray_store(
     return store
 
 
+def end_registry(name: str) -> bool:
+    """End the registry of that name, whoever keeps it alive; its mirror stays. Gives whether there was one."""
+    try:
+        actor = ray.get_actor(_actor_name(name), namespace=NAMESPACE)
+    except ValueError:
+        return False
+    answer: Any = actor.flush.remote()
+    failure: str | None = ray.get(answer)
+    ray.kill(actor)
+    _HANDLES.pop(name, None)
+    if failure is not None:
+        raise RegistryError(failure)
+    return True
+
+
 def _actor(name: str, storage: Storage | None, keep: int, detached: bool) -> Any:
     """The actor of that name, on the machine of whoever asks for it first: if that one goes, so does its driver."""
     if name not in _HANDLES:
         remote = ray.remote(**on_this_machine(), max_restarts=-1, max_task_retries=-1)(RegistryActor)
         options = remote.options(
-            name=f"raynas-registry-{name}",
+            name=_actor_name(name),
             namespace=NAMESPACE,
             get_if_exists=True,
             lifetime="detached" if detached else None,
         )
         _HANDLES[name] = options.remote(name, storage, keep, detached)
     return _HANDLES[name]
+
+
+def _actor_name(name: str) -> str:
+    return f"raynas-registry-{name}"
 
 
 def _spilled_bytes() -> int:

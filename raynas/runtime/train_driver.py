@@ -20,6 +20,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from raynas.errors import RaynasError, TrainingError
 from raynas.oneshot import CheckpointStore, Log, TrainingJob
 from raynas.runtime.cluster import connect, on_this_machine, ship
+from raynas.runtime.network import speak_through
 from raynas.runtime.progress_board import Watcher
 from raynas.runtime.room_limit import RoomLimit
 from raynas.runtime.train_board import TrainBoard
@@ -60,19 +61,38 @@ class TrainDriverOptions:
 
 
 class HangingTorchConfig(ray.train.torch.TorchConfig):
-    """Train's own, but that a process group with a hung worker in it is given up after two seconds, not thirty.
+    """Train's own, but that a hung worker is given two seconds when its group ends, and is then killed.
 
-    Train reads that from the environment of its controller, to which it hands on only variables that it knows.
+    Train would wait half a minute for the process group, as the environment of its controller says, to which it hands on only
+    variables that it knows; and five seconds more for the worker itself.
     """
 
     @property
     def backend_cls(self) -> type:
         class Backend(super().backend_cls):  # type: ignore[misc]
-            def on_start(self, *arguments: Any, **named: Any) -> None:
+            def on_start(self, worker_group: Any, backend_config: Any) -> None:
                 os.environ.setdefault(SHUTDOWN_SECONDS, "2")  # the controller's environment
-                super().on_start(*arguments, **named)
+                worker_group.execute(_choose_network)
+                super().on_start(worker_group, backend_config)
+
+            def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+                signs = worker_group.execute_async(_sign_of_life)
+                _, silent = ray.wait(signs, num_returns=len(signs), timeout=2)
+                for worker, sign in zip(worker_group.get_workers(), signs, strict=True):
+                    if sign in silent:
+                        ray.kill(worker.actor)
+                if not silent:
+                    super().on_shutdown(worker_group, backend_config)
 
         return Backend
+
+
+def _choose_network() -> None:
+    speak_through(ray.util.get_node_ip_address())
+
+
+def _sign_of_life() -> None:
+    """What a worker that can answer does when it is asked to."""
 
 
 def train_on_ray(
