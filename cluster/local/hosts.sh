@@ -53,7 +53,7 @@ enter() {
     nsenter --target "$(first "$host")" --mount --uts --ipc --net --pid --wdns="$PWD" -- "$@"
 }
 
-# What every process on a host needs to find the cluster and to be let in. Nothing runs on a host by default: see first_process.
+# What every process on a host needs to find the cluster and to be let in.
 environment() {
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$DIR/token RAY_USAGE_STATS_ENABLED=${RAY_USAGE_STATS_ENABLED:-0}
     export RAY_ADDRESS=$NET.1:$PORT PATH=${PYTHON%/*}:$PATH
@@ -74,12 +74,14 @@ up() {
         shift 2
     done
     [[ $(id -u) == 0 ]] || fail "network namespaces need root"
-    [[ ! -e $DIR ]] || fail "there are hosts already, or $DIR is left of some; end them with: hosts.sh down"
+    [[ -z $(ls "/sys/class/net/$BRIDGE/brif" 2>/dev/null) ]] || fail "there are hosts already; end them with: hosts.sh down"
+    [[ ! -e $DIR ]] || fail "$DIR is left of other hosts; remove it with: hosts.sh down"
     ((${#DIR} <= 40)) || fail "$DIR is too long for the sockets of Ray"
     [[ -x $PYTHON ]] || fail "there is no python3 in PATH; name one with PYTHON=..."
     mkdir -p "$DIR"
     (umask 077 && head -c 32 /dev/urandom | base64 | tr -d '/+=\n' >"$DIR/token")
     printf 'cpus=%q memory=%q store=%q rate=%q\n' "$cpus" "$memory" "$store" "$rate" >"$DIR/settings"
+    ip link delete "$BRIDGE" 2>/dev/null || true # left of hosts that are no more
     ip link add "$BRIDGE" type bridge
     ip address add "$NET.254/24" dev "$BRIDGE"
     ip link set "$BRIDGE" up
