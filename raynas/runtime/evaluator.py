@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import ray
 
 from raynas.explore import Evaluate, Outcome, Trial, cause_of, prepare_evaluate, run_trial
+from raynas.runtime.nodes import session_folder
 from raynas.runtime.trial_log import Ended, TrialLog
 from raynas.space import Architecture, SearchSpace
 
@@ -107,7 +108,7 @@ class Evaluator:
         self._work, self._call = work, prepare_evaluate(work.evaluate)
         context = ray.get_runtime_context()
         node_id = context.get_node_id()
-        path = _session_folder(node_id) / f"raynas-trials-{context.get_actor_id()}"
+        path = session_folder(node_id) / f"raynas-trials-{context.get_actor_id()}"
         self._log = TrialLog(path)
         self._thread = threading.Thread(target=self._evaluate_all, name="raynas-evaluate", daemon=True)
         self._thread.start()
@@ -197,9 +198,3 @@ class Evaluator:
 
     def _on_report(self, metrics: dict[str, float]) -> None:
         self._reported = metrics
-
-
-def _session_folder(node_id: str) -> Path:
-    """Ray's own folder on this machine, which it makes anew for each cluster."""
-    socket_names = [Path(node["RayletSocketName"]) for node in ray.nodes() if node["NodeID"] == node_id]
-    return socket_names[0].parent.parent

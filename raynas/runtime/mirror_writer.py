@@ -30,6 +30,7 @@ class MirrorWriter:
     """
 
     def __init__(self, name: str, mirror: Mirror, table: VersionTable[Any], nodes: dict[str, str]) -> None:
+        self._write_blocks: Any = ray.remote(num_cpus=0, max_retries=2)(write_blocks)
         self._name, self._mirror, self._table, self._nodes = name, mirror, table, nodes
         self.mirrored: int | None = None
         self._there: set[int] = set()
@@ -135,13 +136,12 @@ class MirrorWriter:
         for number, digest in enumerate(manifest.blocks):
             if digest in refs and (number, digest) not in self._written:
                 by_node.setdefault(self._nodes.get(digest, ""), []).append(number)
-        remote: Any = ray.remote(num_cpus=0, max_retries=2)(write_blocks)
         tasks = []
         for node_id, numbers in by_node.items():
             where = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else "DEFAULT"
             packs = [(manifest.layout.packs[number], manifest.digests[number]) for number in numbers]
             blocks = [refs[manifest.blocks[number]] for number in numbers]
-            tasks.append(remote.options(scheduling_strategy=where).remote(self._mirror.storage, packs, *blocks))
+            tasks.append(self._write_blocks.options(scheduling_strategy=where).remote(self._mirror.storage, packs, *blocks))
         for task in tasks:
             await task
         await asyncio.to_thread(self._mirror.write_manifest, manifest)

@@ -47,6 +47,12 @@ def alive_nodes() -> list[Node]:
     return sorted(found, key=lambda node: (not node.is_here, node.name))
 
 
+def session_folder(node_id: str) -> Path:
+    """Ray's own folder on this machine, which it makes anew for each cluster."""
+    socket_names = [Path(node["RayletSocketName"]) for node in ray.nodes() if node["NodeID"] == node_id]
+    return socket_names[0].parent.parent
+
+
 def ask_nodes(
     nodes: Iterable[Node], work: Callable[..., Any], *arguments: Any, seconds: float = ANSWER_SECONDS
 ) -> dict[Node, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +14,27 @@ from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from raynas.errors import NoRoomError, RaynasError, RegistryError
 from raynas.runtime.cluster import AT_DISCONNECT, on_this_machine
-from raynas.runtime.registry_actor import RegistryActor
-from raynas.weights import KEEP, Block, Digests, Layout, Manifest, RegistryStats, ShardStore, Storage, mirrored_elsewhere
+from raynas.runtime.nodes import session_folder
+from raynas.runtime.registry_actor import Put, RegistryActor
+from raynas.weights import (
+    KEEP,
+    Block,
+    Digests,
+    Layout,
+    Manifest,
+    RegistryStats,
+    ShardStore,
+    Storage,
+    Wanted,
+    mirrored_elsewhere,
+)
 
 NAMESPACE = "raynas"  # every driver of a cluster sees the registries of the others
-WAVE = 64_000_000  # bytes that are handed to the registry at once, while the next ones are put
 MAX_ATTEMPTS = 4  # to bring a block again that was lost
 
 _HANDLES: dict[str, Any] = {}  # an actor that is not detached lives as long as its creator's handle
-AT_DISCONNECT.append(_HANDLES.clear)
+_LAYOUTS: dict[str, Layout] = {}  # the last one of each registry: what is known here need not come again
+AT_DISCONNECT.extend((_HANDLES.clear, _LAYOUTS.clear))
 
 
 class RayStore:
@@ -38,9 +51,10 @@ class RayStore:
         self._job = ray.get_runtime_context().get_job_id()
         self._node_id = ray.get_runtime_context().get_node_id()
         self._birth: str | None = None  # of the actor's process
-        self._layout: Layout | None = None
+        self._layout: Layout | None = _LAYOUTS.get(name)
         self._manifest: Manifest | None = None  # the last one that was read, with references to its blocks
         self._refs: dict[int, Any] = {}
+        self._room: float | None = None  # of this machine's object store
 
     def open(self, *, share: bool) -> bool:
         """Wait until the newest whole version of the mirror, if there is one, is here.
@@ -72,25 +86,28 @@ class RayStore:
             begun = self._call("begin", layout.digest, None, owner, share)
         if begun is None:
             begun = self._call("begin", layout.digest, layout, owner, share)
-        self._layout = layout
-        self._birth, name, known, num_held = begun
+        self._layout = _LAYOUTS[self._name] = layout
+        self._birth, name, known, newest, num_held = begun
         self._check_room(2 * num_bytes + num_held)  # twice while the registry takes them over
-        return RayUpload(self, name, known)
+        return RayUpload(self, name, known, newest)
 
     def versions(self) -> list[int]:
         versions: list[int] = self._call("versions")
         return versions
 
-    def manifest(self, version: int | None = None) -> Manifest:
+    def manifest(self, version: int | None = None, wanted: Wanted | None = None) -> Manifest:
         if self._manifest is not None and self._manifest.version == version:
             return self._manifest
         known = self._layout
+        numbers = list(wanted(known)) if wanted is not None and known is not None else []
         found: Manifest | tuple[int, Digests]
-        self._birth, found = self._call("manifest", version, known.digest if known is not None else None, self._birth)
+        asked = (version, known.digest if known is not None else None, self._birth, numbers)
+        self._birth, found, refs = self._call("manifest", *asked)
         manifest = found if isinstance(found, Manifest) else Manifest(found[0], known, found[1])  # type: ignore[arg-type]
-        self._layout = manifest.layout
+        self._layout = _LAYOUTS[self._name] = manifest.layout
         if self._manifest is None or self._manifest.version != manifest.version:
             self._manifest, self._refs = manifest, {}
+        self._refs.update(zip(numbers, refs, strict=False))  # none where the layout is another one
         return self._manifest
 
     def read(self, manifest: Manifest, numbers: Sequence[int]) -> list[Block]:
@@ -183,40 +200,35 @@ class RayStore:
         return RegistryError(f"registry {self._name!r} is in a cluster that this process has left")
 
     def _check_room(self, needed: int) -> None:
-        room = next(node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["NodeID"] == self._node_id)
-        if needed > room:
+        if self._room is None:
+            here = (node["Resources"] for node in ray.nodes() if node["NodeID"] == self._node_id)
+            self._room = next(here).get("object_store_memory", 0)
+        if needed > self._room:
             raise NoRoomError(
-                f"publishing needs {needed / 1e6:.0f} MB of object store on this machine, which has {room / 1e6:.0f} MB; "
+                f"publishing needs {needed / 1e6:.0f} MB of object store on this machine, which has {self._room / 1e6:.0f} MB; "
                 "raise it with --object-store-memory (raynas run, ray start) or ray.init(object_store_memory=...)"
             )
 
 
 class RayUpload:
-    """An ``Upload`` into a ``RayStore``: blocks are put here, and taken over by the registry in waves."""
+    """An ``Upload`` into a ``RayStore``: blocks are put here, and taken over by the registry, while the next ones are put."""
 
-    def __init__(self, store: RayStore, name: str, known: set[str]) -> None:
-        self.known = known
+    def __init__(self, store: RayStore, name: str, known: set[str], newest: int) -> None:
+        self.known, self.newest = known, newest
         self._store, self._name = store, name
-        self._wave: dict[str, Any] = {}
-        self._num_bytes = 0
+        self._last: Put | None = None  # handed over by ``commit``, which saves a call
         self._taken: list[Any] = []
 
-    def add(self, digest: str, block: Block) -> None:
-        self._wave[digest] = ray.put(block)
-        self._num_bytes += block.nbytes
-        if self._num_bytes >= WAVE:
-            self._hand_over()
+    def add(self, blocks: Mapping[str, Block]) -> None:
+        if self._last is not None:
+            self._taken.append(self._store._actor.take.remote(self._name, self._last))
+        self._last = Put(list(blocks), [ray.put(list(blocks.values()))], self._store._node_id)
 
     def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
-        self._hand_over()
         self._store.get(self._taken)
-        version: int | None = self._store._call("commit", self._name, dict(changed), dict(seen or {}))
+        version: int | None = self._store._call("commit", self._name, self._last, dict(changed), dict(seen or {}))
+        self._last = None
         return version
-
-    def _hand_over(self) -> None:
-        if self._wave:
-            self._taken.append(self._store._actor.take.remote(self._name, self._wave, self._store._node_id))
-            self._wave, self._num_bytes = {}, 0
 
 
 def open_ray_store(
@@ -275,12 +287,10 @@ def _actor_name(name: str) -> str:
 
 
 def _spilled_bytes() -> int:
-    """What the object store of this machine has written to disk; Ray tells it in no other way."""
-    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
-
-    try:
-        state = get_state_from_address(ray.get_runtime_context().gcs_address)
-        spilled: int = get_memory_info_reply(state).store_stats.spilled_bytes_total
-    except Exception:  # private, and so without a promise
-        return 0
-    return spilled
+    """What the object store of this machine has on disk, where Ray puts it unless it is told otherwise."""
+    node_id = ray.get_runtime_context().get_node_id()
+    total = 0
+    for path in session_folder(node_id).glob(f"ray_spilled_objects*{node_id}*/*"):
+        with suppress(OSError):  # it may be gone by now
+            total += path.stat().st_size
+    return total

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -18,6 +18,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raynas.errors import RegistryError, UnknownVersionError
 from raynas.runtime.mirror_writer import MirrorWriter
 from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, Storage, VersionTable
+
+MANY = 1_000  # notes of where blocks are, before one looks whether they are still needed
+
+
+class Put(NamedTuple):
+    """Blocks that whoever publishes has put into the object store of a machine, as one list; its reference is in ``holder``."""
+
+    digests: list[str]
+    holder: list[Any]
+    node_id: str
 
 
 class RegistryActor:
@@ -35,6 +45,10 @@ class RegistryActor:
         self._name, self._storage, self._detached, self._job = name, storage, detached, context.get_job_id()
         self._table = VersionTable[Any](keep, name)
         self._nodes: dict[str, str] = {}  # of each block, the machine that it was brought from
+        self._most_nodes = MANY  # of which some are of blocks that were dropped
+        self._take_over: Any = ray.remote(num_cpus=0, max_retries=0)(take_over)  # made once: each one is sent to workers anew
+        self._read_block: Any = ray.remote(num_cpus=0, max_retries=1)(read_block)
+        self._taking: dict[str, asyncio.Lock] = {}  # by machine
         self._recovering: dict[str, asyncio.Future[Any]] = {}
         self._problems: list[str] = []
         self._unopened = False
@@ -48,8 +62,11 @@ class RegistryActor:
 
     # --- publishing ------------------------------------------------------------------------------------------------
 
-    async def begin(self, digest: str, layout: Layout | None, owner: str, share: bool) -> tuple[str, str, set[str], int] | None:
-        """Begin an upload; see ``VersionTable.begin``. Gives this process's birth before, and the bytes that are here after it.
+    async def begin(
+        self, digest: str, layout: Layout | None, owner: str, share: bool
+    ) -> tuple[str, str, set[str], int, int] | None:
+        """Begin an upload; see ``VersionTable.begin``. Gives this process's birth before, and the newest version and the bytes
+        that are here after it.
 
         Args:
             digest: of the layout.
@@ -61,25 +78,32 @@ class RegistryActor:
         if layout is None and (known is None or known.digest != digest):
             return None
         begun = self._table.begin(layout or known, owner, share=share)  # type: ignore[arg-type]
-        return self._birth, *begun, self._table.stats().num_bytes
+        return self._birth, *begun, self._table.newest, self._table.num_bytes
 
-    async def take(self, upload: str, refs: dict[str, Any], node_id: str) -> None:
+    async def take(self, upload: str, put: Put) -> None:
         """Take blocks over for an upload."""
-        where = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        remote = ray.remote(num_cpus=0, max_retries=0)(take_over)
-        taken = remote.options(num_returns=len(refs), scheduling_strategy=where).remote(*refs.values())
-        owned = list(taken) if len(refs) > 1 else [taken]
-        await _until_there(owned)
-        self._table.add(upload, dict(zip(refs, owned, strict=True)))
-        self._nodes |= dict.fromkeys(refs, node_id)
+        where = NodeAffinitySchedulingStrategy(put.node_id, soft=False)
+        taking = self._take_over.options(num_returns=len(put.digests) + 1, scheduling_strategy=where)
+        async with self._taking.setdefault(put.node_id, asyncio.Lock()):  # a second process would have to be started for it
+            *owned, done = taking.remote(put.holder[0])
+            with contextlib.suppress(Exception):  # whoever reads a block sees what went wrong
+                await done
+        self._table.add(upload, dict(zip(put.digests, owned, strict=True)))
+        self._nodes |= dict.fromkeys(put.digests, put.node_id)
 
-    async def commit(self, upload: str, changed: Any, seen: Any) -> int | None:
-        """Add a version; see ``VersionTable.commit``. It is mirrored later."""
+    async def commit(self, upload: str, last: Put | None, changed: Any, seen: Any) -> int | None:
+        """Take the last blocks over and add a version; see ``VersionTable.commit``. It is mirrored later."""
+        if last is not None:
+            await self.take(upload, last)
         if self._writer is not None:
             await self._writer.reserve()
         version = self._table.commit(upload, changed, seen)
         if version is not None and self._writer is not None:
             await self._writer.add(version)
+        if len(self._nodes) > self._most_nodes:
+            for digest in [each for each in self._nodes if not self._table.holds(each)]:
+                del self._nodes[digest]
+            self._most_nodes = 2 * len(self._nodes) + MANY
         return version
 
     async def count_clashes(self, number: int) -> None:
@@ -91,14 +115,15 @@ class RegistryActor:
         return self._table.versions()
 
     async def manifest(
-        self, version: int | None, known: str | None, birth: str | None
-    ) -> tuple[str, Manifest | tuple[int, Digests]]:
-        """A version, after this process's birth.
+        self, version: int | None, known: str | None, birth: str | None, numbers: list[int]
+    ) -> tuple[str, Manifest | tuple[int, Digests], list[Any]]:
+        """A version, after this process's birth and before references as of ``refs``.
 
         Args:
             version: which one; the newest if ``None``.
             known: the digest of the layout that the caller has: then it is left out.
             birth: of the process that the caller has known.
+            numbers: packs of that layout that the caller wants to read.
         """
         try:
             manifest = self._table.manifest(version)
@@ -108,7 +133,9 @@ class RegistryActor:
             raise RegistryError(
                 f"registry {self._name!r} was started again, and what it held is lost: it has no storage_path; publish again"
             ) from None
-        return self._birth, manifest if manifest.layout.digest != known else (manifest.version, manifest.digests)
+        if manifest.layout.digest != known:
+            return self._birth, manifest, []
+        return self._birth, (manifest.version, manifest.digests), await self.refs(manifest.version, numbers)
 
     async def refs(self, version: int, numbers: list[int]) -> list[Any]:
         """References to the blocks of some packs; ``None`` for one that is in the mirror only."""
@@ -146,8 +173,7 @@ class RegistryActor:
 
     async def _read_again(self, manifest: Manifest, number: int, node_id: str) -> Any:
         where = NodeAffinitySchedulingStrategy(node_id, soft=True)
-        remote: Any = ray.remote(num_cpus=0, max_retries=1)(read_block)
-        ref, error = remote.options(scheduling_strategy=where, num_returns=2).remote(
+        ref, error = self._read_block.options(scheduling_strategy=where, num_returns=2).remote(
             self._storage, manifest.layout.packs[number], manifest.digests[number]
         )
         problem = await error
@@ -241,9 +267,10 @@ class RegistryActor:
         raise RegistryError(f"no version in {self._storage.place} is whole: {'; '.join(self._problems)}")
 
 
-def take_over(*blocks: Block) -> Any:
-    """Return the blocks: so they belong to the caller."""
-    return blocks if len(blocks) > 1 else blocks[0]
+def take_over(blocks: list[Block]) -> Any:
+    """Return the blocks, each as an object of its own: so they belong to the caller. And nothing, which says that they are
+    there, and can be waited for where blocks of another machine would come along."""
+    return *blocks, None
 
 
 def read_block(storage: Storage, pack: Pack, digests: tuple[str, ...]) -> tuple[Block | None, str | None]:
@@ -252,9 +279,3 @@ def read_block(storage: Storage, pack: Pack, digests: tuple[str, ...]) -> tuple[
         return Mirror(storage).read(pack, digests), None
     except RegistryError as error:
         return None, str(error)
-
-
-async def _until_there(refs: list[Any]) -> None:
-    """Wait for what tasks return, without bringing it here."""
-    with contextlib.suppress(Exception):  # whoever reads it sees what went wrong
-        await asyncio.to_thread(ray.wait, refs, num_returns=len(refs), fetch_local=False)

@@ -9,7 +9,7 @@ from raynas.weights.manifest import Digests, Manifest
 from raynas.weights.mirror import Mirror
 from raynas.weights.registry import Registry
 from raynas.weights.storage import Storage
-from raynas.weights.store import KEEP, ShardStore, Upload
+from raynas.weights.store import KEEP, ShardStore, Upload, Wanted
 from raynas.weights.version_table import RegistryStats, VersionTable
 from raynas.weights.views import as_tensor, view_tensors
 
@@ -32,6 +32,7 @@ __all__ = [
     "TensorEntry",
     "Upload",
     "VersionTable",
+    "Wanted",
     "as_tensor",
     "digest_shards",
     "mirrored_elsewhere",

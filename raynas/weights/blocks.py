@@ -37,6 +37,7 @@ def make_block(num_bytes: int, *, pinned: bool = False) -> Block:
     return block
 
 
+@torch.no_grad()
 def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors to their places.
 
@@ -45,21 +46,49 @@ def fill(block: Block, pack: Pack, tensors: Mapping[str, Tensor]) -> None:
         pack: where they go.
         tensors: those of the pack by name, on any device.
     """
-    whole, on_gpu, end = torch.from_numpy(block), False, 0
-    for shard in pack.shards:
-        for entry in shard.tensors:
-            start = shard.start + entry.offset
-            if start < end or not entry.num_bytes:
-                continue  # tied to one that is there already, or empty
-            if start > end:
-                block[end:start] = 0
-            end, source = start + entry.num_bytes, tensors[entry.name].detach()
-            whole[start:end].view(source.dtype).view(source.shape).copy_(source, non_blocking=True)
-            on_gpu = on_gpu or source.is_cuda
-    block[end : pack.num_bytes] = 0
-    if on_gpu:
-        for device in {tensors[entry.name].device for entry in pack.tensors() if tensors[entry.name].is_cuda}:
-            torch.cuda.synchronize(device)  # the copies above were only asked for
+    whole, parts, end = torch.from_numpy(block[: pack.num_bytes]), [], 0
+    for start, entry in pack.places:
+        if start > end:
+            parts.append(torch.zeros(start - end, dtype=torch.uint8))
+        parts.append(tensors[entry.name])
+        end = start + entry.num_bytes
+    if end < pack.num_bytes:
+        parts.append(torch.zeros(pack.num_bytes - end, dtype=torch.uint8))
+    if any(part.is_cuda for part in parts):
+        _copy_one_by_one(parts, whole)
+        return
+    dtypes = {part.dtype for part in parts}
+    if len(dtypes) == 1:  # nothing between the tensors
+        torch.cat([part.reshape(-1) for part in parts], out=whole.view(*dtypes))
+    elif parts:
+        torch.cat([_as_bytes(part) for part in parts], out=whole)
+
+
+def bytes_of(pack: Pack, tensors: Mapping[str, Tensor]) -> Block | None:
+    """The block of a pack as it lies in memory already, where it is a single tensor; else ``None``."""
+    if len(pack.places) != 1 or pack.places[0][1].num_bytes != pack.num_bytes:
+        return None
+    tensor = tensors[pack.places[0][1].name].detach()
+    if tensor.is_cuda or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
+        return None
+    block: Block = _as_bytes(tensor).numpy()
+    return block
+
+
+def _as_bytes(tensor: Tensor) -> Tensor:
+    """Flat; a copy where the tensor does not lie in one piece."""
+    return tensor.resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
+
+
+def _copy_one_by_one(parts: Sequence[Tensor], whole: Tensor) -> None:
+    """From several devices, all copies under way at once."""
+    end = 0
+    for part in parts:
+        start, end = end, end + part.nbytes
+        if part.nbytes:
+            whole[start:end].view(part.dtype).view(part.shape).copy_(part, non_blocking=True)
+    for device in {part.device for part in parts if part.is_cuda}:
+        torch.cuda.synchronize(device)  # the copies above were only asked for
 
 
 def find_nan(block: Block, pack: Pack) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -94,6 +94,21 @@ class Pack:
     num_bytes: int
     shards: tuple[Shard, ...]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # without what is cached
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, TensorEntry], ...]:
+        """Where each tensor begins in the block, in this order; without those that are empty, or tied to one before."""
+        found, end = [], 0
+        for shard in self.shards:
+            for entry in shard.tensors:
+                start = shard.start + entry.offset
+                if start >= end and entry.num_bytes:
+                    end = start + entry.num_bytes
+                    found.append((start, entry))
+        return tuple(found)
+
     def tensors(self) -> Iterator[TensorEntry]:
         """All tensors in it."""
         for shard in self.shards:
@@ -159,7 +174,7 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {"packs": [asdict(pack) for pack in self.packs]}
+        return {"packs": [_pack_to_dict(pack) for pack in self.packs]}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Layout:
@@ -175,8 +190,55 @@ class Layout:
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"packs": self.packs}  # without what is cached, which can be larger
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (self.digest, [_row(pack) for pack in self.packs])  # plain tuples: thousands of objects take long
+
+
+def _pack_to_dict(pack: Pack) -> dict[str, Any]:
+    shards = [
+        {
+            "owner": shard.owner,
+            "start": shard.start,
+            "num_bytes": shard.num_bytes,
+            "tensors": [
+                {
+                    "name": each.name,
+                    "dtype": each.dtype,
+                    "shape": each.shape,
+                    "offset": each.offset,
+                    "is_buffer": each.is_buffer,
+                }
+                for each in shard.tensors
+            ],
+        }
+        for shard in pack.shards
+    ]
+    return {"num_bytes": pack.num_bytes, "shards": shards}
+
+
+def _row(pack: Pack) -> tuple[Any, ...]:
+    shards = [
+        (
+            shard.owner,
+            shard.start,
+            shard.num_bytes,
+            [(each.name, each.dtype, each.shape, each.offset, each.is_buffer) for each in shard.tensors],
+        )
+        for shard in pack.shards
+    ]
+    return pack.num_bytes, shards
+
+
+def _unpickle(digest: str, rows: list[tuple[int, Any]]) -> Layout:
+    packs = []
+    for num_bytes, shards in rows:
+        read = [
+            Shard(owner, start, size, tuple(TensorEntry(*entry) for entry in entries)) for owner, start, size, entries in shards
+        ]
+        packs.append(Pack(num_bytes, tuple(read)))
+    layout = Layout(tuple(packs))
+    layout.__dict__["digest"] = digest  # it was computed where this comes from
+    return layout
 
 
 def _checked(name: str, tensor: object) -> Tensor:

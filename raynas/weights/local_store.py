@@ -12,7 +12,7 @@ from raynas.weights.layout import Layout
 from raynas.weights.manifest import Manifest
 from raynas.weights.mirror import Mirror
 from raynas.weights.storage import Storage
-from raynas.weights.store import KEEP
+from raynas.weights.store import KEEP, Wanted
 from raynas.weights.version_table import RegistryStats, VersionTable
 
 
@@ -43,13 +43,13 @@ class LocalStore:
 
     def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> LocalUpload:
         with self._lock:
-            return LocalUpload(self, *self._table.begin(layout, "this process", share=share))
+            return LocalUpload(self, *self._table.begin(layout, "this process", share=share), self._table.newest)
 
     def versions(self) -> list[int]:
         with self._lock:
             return self._table.versions()
 
-    def manifest(self, version: int | None = None) -> Manifest:
+    def manifest(self, version: int | None = None, wanted: Wanted | None = None) -> Manifest:
         with self._lock:
             return self._table.manifest(version)
 
@@ -118,11 +118,11 @@ class LocalStore:
             self._table.replace(digest, held[digest])
         return held[digest]
 
-    def add(self, upload: str, digest: str, block: Block) -> None:
-        """Keep a copy of a block for an upload."""
-        kept = _read_only(block.copy())
+    def add(self, upload: str, blocks: Mapping[str, Block]) -> None:
+        """Keep copies of blocks for an upload."""
+        kept = {digest: _read_only(block.copy()) for digest, block in blocks.items()}
         with self._lock:
-            self._table.add(upload, {digest: kept})
+            self._table.add(upload, kept)
 
     def commit(self, upload: str, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str]) -> int | None:
         """Add a version; see ``VersionTable.commit``."""
@@ -157,12 +157,12 @@ class LocalStore:
 class LocalUpload:
     """An ``Upload`` into a ``LocalStore``."""
 
-    def __init__(self, store: LocalStore, name: str, known: set[str]) -> None:
-        self.known = known
+    def __init__(self, store: LocalStore, name: str, known: set[str], newest: int) -> None:
+        self.known, self.newest = known, newest
         self._store, self._name = store, name
 
-    def add(self, digest: str, block: Block) -> None:
-        self._store.add(self._name, digest, block)
+    def add(self, blocks: Mapping[str, Block]) -> None:
+        self._store.add(self._name, blocks)
 
     def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
         return self._store.commit(self._name, changed, seen or {})

@@ -94,14 +94,17 @@ class Update:
         layout = self.base.layout
         upload = store.begin(layout, share=share, num_bytes=sum(layout.packs[number].num_bytes for number in self.touched))
         changed: dict[int, tuple[str, ...]] = {}
+        new: dict[str, Block] = {}
         clashes = 0
         for number, places in self.touched.items():
             block, num_clashes = self._merged(store, current, number, places)
             changed[number] = digest_shards(block, layout.packs[number])
             digest = block_digest(changed[number])
             if digest not in upload.known:
-                upload.add(digest, block)
+                new[digest] = block
             clashes += num_clashes
+        if new:
+            upload.add(new)
         version = upload.commit(changed, {number: current.blocks[number] for number in self.touched})
         if version is not None and clashes:
             store.count_clashes(clashes)

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from raynas.weights.blocks import Block, block_digest, digest_shards, fill, find_nan, make_block
+from raynas.errors import UploadLostError
+from raynas.weights.blocks import Block, block_digest, bytes_of, digest_shards, fill, find_nan, make_block
 from raynas.weights.layout import Layout, Pack, Shard
 from raynas.weights.store import ShardStore
 
+WAVE = 64_000_000  # bytes that are brought at once: many small objects take long, and a large one much memory
+Wave = list[tuple[int, Block]]
 Changed = Iterable[str] | Mapping[str, Iterable[int]]  # keys, or the indices of their candidates
 
 
@@ -36,24 +39,46 @@ class Publication:
         """How much may be stored."""
         return sum(self.layout.packs[number].num_bytes for number in self.numbers)
 
-    def blocks(self) -> Iterator[tuple[int, Block]]:
-        """The packs by number, one after the other in the same memory: each is valid until the next one."""
-        packs = [self.layout.packs[number] for number in self.numbers]
-        scratch = make_block(max((pack.num_bytes for pack in packs), default=0), pinned=self._is_on_gpu)
-        for number, pack in zip(self.numbers, packs, strict=True):
-            block = scratch[: pack.num_bytes]
-            fill(block, pack, self.state)
-            yield number, block
+    def waves(self) -> Iterator[Wave]:
+        """The packs by number, some at a time: as they lie in the model, or copied into the same memory again and again. Each
+        wave is valid until the next one."""
+        memory = make_block(0)
+        for numbers in self._by_wave():
+            needed = sum(self.layout.packs[number].num_bytes for number in numbers)
+            if memory.nbytes < needed:
+                memory = make_block(needed, pinned=self._is_on_gpu)
+            yield list(self._lay(numbers, memory, in_place=True))
 
-    def copied_blocks(self) -> list[tuple[int, Block]]:
+    def copied_waves(self) -> list[Wave]:
         """All of them at once, as they are now, so that the model may go on training."""
-        copied = []
+        waves = []
+        for numbers in self._by_wave():
+            memory = make_block(sum(self.layout.packs[number].num_bytes for number in numbers), pinned=self._is_on_gpu)
+            waves.append(list(self._lay(numbers, memory, in_place=False)))
+        return waves
+
+    def _by_wave(self) -> Iterator[list[int]]:
+        wave: list[int] = []
+        num_bytes = 0
         for number in self.numbers:
+            wave.append(number)
+            num_bytes += self.layout.packs[number].num_bytes
+            if num_bytes >= WAVE:
+                yield wave
+                wave, num_bytes = [], 0
+        if wave:
+            yield wave
+
+    def _lay(self, numbers: list[int], memory: Block, *, in_place: bool) -> Iterator[tuple[int, Block]]:
+        start = 0
+        for number in numbers:
             pack = self.layout.packs[number]
-            block = make_block(pack.num_bytes, pinned=self._is_on_gpu)
-            fill(block, pack, self.state)
-            copied.append((number, block))
-        return copied
+            block = bytes_of(pack, self.state) if in_place else None
+            if block is None:
+                block = memory[start : start + pack.num_bytes]
+                fill(block, pack, self.state)
+                start += pack.num_bytes
+            yield number, block
 
     @property
     def _is_on_gpu(self) -> bool:
@@ -72,7 +97,8 @@ class Publisher:
     def __init__(self, store: ShardStore, name: str, *, share: bool) -> None:
         self._store, self._name, self._share = store, name, share
         self._told_of_nan = False
-        self._last = 0  # version that was published from here; one that is lost is made up for by publishing everything
+        self._last = 0  # version that was published from here
+        self._lacks = False  # whether the store has lost it, which is made up for by publishing everything
 
     def prepare(self, model: nn.Module, changed: Changed | None) -> Publication:
         """What is to be published of a model; see ``Registry.publish``.
@@ -82,26 +108,40 @@ class Publisher:
         """
         state = model.state_dict()
         layout = _layout(model, state)
-        newest = max(self._store.versions(), default=0)
-        if changed is None or newest < max(self._last, 1):
+        if changed is None or self._lacks:
             return Publication(layout, state, tuple(range(len(layout.packs))))
         by_key = _by_key(changed)
         looked_at = [any(_may_have_changed(shard, by_key) for shard in pack.shards) for pack in layout.packs]
         return Publication(layout, state, tuple(number for number, each in enumerate(looked_at) if each))
 
-    def send(self, publication: Publication, blocks: Iterable[tuple[int, Block]]) -> int:
-        """Store what is new of these blocks, and add the version."""
+    def is_first(self) -> bool:
+        """Whether nothing is there that a version could be made from."""
+        return not self._last and not self._store.versions()
+
+    def send(self, publication: Publication, waves: Iterable[Wave]) -> int:
+        """Store what is new of these blocks, and add the version.
+
+        Raises:
+            UploadLostError: the store has lost the version that it was to be made from; the next ``prepare`` takes everything.
+        """
         layout = publication.layout
         upload = self._store.begin(layout, share=self._share, num_bytes=publication.num_bytes)
+        self._lacks = upload.newest < max(self._last, 1) and len(publication.numbers) < len(layout.packs)
+        if self._lacks:
+            raise UploadLostError("the registry has lost the version that this one was made from; publish all of the weights")
         changed: dict[int, tuple[str, ...]] = {}
-        for number, block in blocks:
-            pack = layout.packs[number]
-            changed[number] = digests = digest_shards(block, pack)
-            digest = block_digest(digests)
-            if digest not in upload.known:
-                self._warn_of_nan(block, pack)
-                upload.add(digest, block)
-                upload.known.add(digest)
+        for wave in waves:
+            new: dict[str, Block] = {}
+            for number, block in wave:
+                pack = layout.packs[number]
+                changed[number] = digests = digest_shards(block, pack)
+                digest = block_digest(digests)
+                if digest not in upload.known:
+                    self._warn_of_nan(block, pack)
+                    new[digest] = block
+                    upload.known.add(digest)
+            if new:
+                upload.add(new)
         version = upload.commit(changed)
         assert version is not None  # nothing was asked of the newest version
         self._last = version

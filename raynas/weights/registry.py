@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from raynas.errors import RaynasError, RegistryError, UnknownVersionError, UploadLostError
 from raynas.nn import choice_places, generate_search_space, transplant
 from raynas.space import Architecture
+from raynas.weights.layout import Layout
 from raynas.weights.lease import Lease
 from raynas.weights.manifest import Manifest
 from raynas.weights.merging import Merge, Update
 from raynas.weights.publishing import Changed, Publisher
-from raynas.weights.store import ShardStore
+from raynas.weights.store import ShardStore, Wanted
 from raynas.weights.version_table import RegistryStats
 from raynas.weights.views import view_tensors
 
@@ -62,11 +63,11 @@ class Registry:
         for _ in range(MAX_ATTEMPTS - 1):
             publication = self._publisher.prepare(model, changed)
             try:
-                return self._publisher.send(publication, publication.blocks())
+                return self._publisher.send(publication, publication.waves())
             except UploadLostError:  # what holds the registry has died and come back
                 continue
         publication = self._publisher.prepare(model, None)
-        return self._publisher.send(publication, publication.blocks())
+        return self._publisher.send(publication, publication.waves())
 
     def publish_in_background(self, model: nn.Module, *, changed: Changed | None = None) -> Future[int]:
         """``publish`` of the weights as they are now; only copying them takes the caller's time.
@@ -75,14 +76,14 @@ class Registry:
         ``publish`` or ``flush``. It cannot be cancelled.
         """
         self._wait_for_background()
-        publication = self._publisher.prepare(model, changed)
-        blocks = publication.copied_blocks()
+        publication = self._publisher.prepare(model, None if self._publisher.is_first() else changed)
+        waves = publication.copied_waves()
         self._background = done = Future[int]()
         done.set_running_or_notify_cancel()
 
         def send() -> None:
             try:
-                done.set_result(self._publisher.send(publication, blocks))
+                done.set_result(self._publisher.send(publication, waves))
             except BaseException as error:
                 done.set_exception(error)
 
@@ -156,8 +157,12 @@ class Registry:
             UnknownVersionError: there is no such version; the message lists those that are there.
             RegistryError: a shard was lost, with the machine that had it, and there is no mirror; the message names it.
         """
-        manifest = self._manifest(version)
-        used = manifest.layout.used_by(architecture.indices) if architecture is not None else manifest.layout.all_of_it()
+
+        def used_of(layout: Layout) -> dict[int, list[int]]:
+            return layout.used_by(architecture.indices) if architecture is not None else layout.all_of_it()
+
+        manifest = self._manifest(version, used_of)
+        used = used_of(manifest.layout)
         tensors: dict[str, Tensor] = {}
         for (number, places), block in zip(used.items(), self._store.read(manifest, list(used)), strict=True):
             for place in places:
@@ -243,9 +248,9 @@ class Registry:
             steps.callback(self._store.flush)
             self._wait_for_background()
 
-    def _manifest(self, version: int | None) -> Manifest:
+    def _manifest(self, version: int | None, wanted: Wanted | None = None) -> Manifest:
         try:
-            return self._store.manifest(version)
+            return self._store.manifest(version, wanted)
         except UnknownVersionError:
             if version is not None:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from raynas.weights.blocks import Block
@@ -10,6 +10,7 @@ from raynas.weights.layout import Layout
 from raynas.weights.manifest import Manifest
 from raynas.weights.version_table import RegistryStats
 
+Wanted = Callable[[Layout], Iterable[int]]
 KEEP = 3  # versions that stay by default, beside those in use
 
 
@@ -18,12 +19,14 @@ class Upload(Protocol):
 
     Attributes:
         known: digests of blocks that are there already, and stay at least as long as this.
+        newest: the newest version, 0 if there is none.
     """
 
     known: set[str]
+    newest: int
 
-    def add(self, digest: str, block: Block) -> None:
-        """Bring a block. It is copied before this returns. Raises ``NoRoomError`` if it does not fit."""
+    def add(self, blocks: Mapping[str, Block]) -> None:
+        """Bring blocks, by digest. They are copied before this returns. Raises ``NoRoomError`` if they do not fit."""
         ...
 
     def commit(self, changed: Mapping[int, tuple[str, ...]], seen: Mapping[int, str] | None = None) -> int | None:
@@ -52,8 +55,16 @@ class ShardStore(Protocol):
         """The versions that are here, ascending."""
         ...
 
-    def manifest(self, version: int | None = None) -> Manifest:
-        """A version; the newest if ``None``. Raises ``UnknownVersionError`` if it is not here."""
+    def manifest(self, version: int | None = None, wanted: Wanted | None = None) -> Manifest:
+        """A version.
+
+        Args:
+            version: which one; the newest if ``None``.
+            wanted: gives, of the layout, the packs that will be read of it; they may come along.
+
+        Raises:
+            UnknownVersionError: it is not here.
+        """
         ...
 
     def read(self, manifest: Manifest, numbers: Sequence[int]) -> list[Block]:

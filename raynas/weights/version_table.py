@@ -83,6 +83,19 @@ class VersionTable(Generic[Handle]):
         self._stored = self._reused = self._clashes = 0
         self._keep_all_until = 0.0
 
+    @property
+    def newest(self) -> int:
+        """The newest version, 0 if there is none."""
+        return max(self._versions, default=0)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all blocks that its versions need, each counted once."""
+        sizes: dict[str, int] = {}
+        for manifest in self._versions.values():
+            sizes |= manifest.num_bytes
+        return sum(sizes.values())
+
     def wait_for_leases(self, seconds: float) -> None:
         """Drop nothing for so long: leases from before are renewed meanwhile."""
         self._keep_all_until = time.monotonic() + seconds
@@ -193,6 +206,10 @@ class VersionTable(Generic[Handle]):
         """Handles by digest, of those that are here."""
         return {digest: self._blocks[digest] for digest in digests if digest in self._blocks}
 
+    def holds(self, digest: str) -> bool:
+        """Whether a block is here, or is on its way."""
+        return digest in self._users or any(digest in upload.blocks for upload in self._uploads.values())
+
     def replace(self, digest: str, handle: Handle) -> None:
         """Bring a block again that was lost."""
         if digest in self._users:
@@ -250,14 +267,10 @@ class VersionTable(Generic[Handle]):
 
     def stats(self) -> RegistryStats:
         """Counts; what lies outside the table is not in them."""
-        sizes: dict[str, int] = {}
-        shards: set[str] = set()
-        for manifest in self._versions.values():
-            sizes |= manifest.num_bytes
-            shards.update(digest for digests in manifest.digests for digest in digests)
+        shards = {digest for each in self._versions.values() for digests in each.digests for digest in digests}
         return RegistryStats(
-            num_bytes=sum(sizes.values()),
-            num_blocks=len(sizes),
+            num_bytes=self.num_bytes,
+            num_blocks=len(self._users),
             num_shards=len(shards),
             num_versions=len(self._versions),
             num_leased=len(self._leased()),

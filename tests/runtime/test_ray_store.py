@@ -1,15 +1,21 @@
 """The registry in the object store keeps the contract, also when its actor dies."""
 
+import gc
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import ray
 import torch
+from torch import nn
 
 import raynas
 from raynas.errors import RegistryError
-from raynas.nn import generate_search_space
+from raynas.nn import LayerChoice, generate_search_space
 from raynas.testing import RegistryContract
 from raynas.testing.registry_contract import Net
 from raynas.weights import Registry
@@ -86,3 +92,66 @@ def test_what_was_closed_is_opened_again_from_its_mirror(tmp_path: Path) -> None
     assert registry.versions() == []
     assert raynas.WeightRegistry.open(tmp_path, name="reopened").versions() == [version]
     assert registry.publish(net) == version + 1
+
+
+def bytes_in_use() -> int:
+    """Of this machine's object store."""
+    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+
+    state = get_state_from_address(ray.get_runtime_context().gcs_address)
+    used: int = get_memory_info_reply(state).store_stats.object_store_bytes_used
+    return used
+
+
+def test_the_object_store_is_as_before_after_close(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(*(LayerChoice([nn.Linear(512, 512), nn.Linear(512, 512)], key=f"k{number}") for number in range(4)))
+    path = generate_search_space(net).unrank(0)
+    gc.collect()
+    before = bytes_in_use()
+    for storage in (None, tmp_path / "mirror"):
+        registry = raynas.WeightRegistry("leaks", storage)
+        for _ in range(5):  # more than stay
+            with torch.no_grad():
+                net[0].candidates[0].weight += 1
+            version = registry.publish(net)
+        with registry.lease(version):
+            tensors = registry.fetch(path, version=version, copy=True)
+            registry.update(path, {name: tensor + 1 for name, tensor in tensors.items()}, version)
+        views = registry.fetch(path)
+        assert bytes_in_use() >= before + registry.stats().num_bytes > before + 8_000_000
+        registry.close()
+        del views, tensors
+        deadline = time.monotonic() + 20
+        while bytes_in_use() > before and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.1)
+        assert bytes_in_use() <= before
+
+
+def test_a_thread_that_waits_when_the_cluster_is_left_is_told_so() -> None:
+    """In a process of its own, which leaves."""
+    program = """
+import threading, time
+import ray, raynas
+from raynas.errors import RegistryError
+
+raynas.connect()
+store, said = raynas.WeightRegistry("left")._store, []
+never = ray.remote(num_cpus=0)(lambda: time.sleep(15)).remote()
+
+def wait():
+    try:
+        store.get(never)
+    except RegistryError as error:
+        said.append(str(error))
+
+thread = threading.Thread(target=wait)
+thread.start()
+time.sleep(1)
+raynas.disconnect()
+thread.join(20)
+print(thread.is_alive(), said)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    assert ended.stdout == """False ["registry 'left' is in a cluster that this process has left"]\n"""

@@ -115,6 +115,6 @@ def lay() -> Callable[[nn.Module], tuple[Layout, list[Block]]]:
         state = model.state_dict()
         layout = Layout.of(model, state)
         publication = Publication(layout, state, tuple(range(len(layout.packs))))
-        return layout, [block for _, block in publication.copied_blocks()]
+        return layout, [block for wave in publication.copied_waves() for _, block in wave]
 
     return lay

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.errors import RegistryError
+from raynas.errors import RegistryError, UploadLostError
 from raynas.nn import LayerChoice, Repeat
 from raynas.space import Architecture
 from raynas.weights import Block, Layout, LocalStore, Registry
@@ -20,10 +20,10 @@ Choose = Callable[..., Architecture]
 
 
 class CountingUpload(LocalUpload):
-    def add(self, digest: str, block: Block) -> None:
+    def add(self, blocks: Mapping[str, Block]) -> None:
         assert isinstance(self._store, CountingStore)
-        self._store.brought[-1] += 1
-        super().add(digest, block)
+        self._store.brought[-1] += len(blocks)
+        super().add(blocks)
 
 
 class CountingStore(LocalStore):
@@ -36,7 +36,7 @@ class CountingStore(LocalStore):
     def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> LocalUpload:
         upload = super().begin(layout, share=share, num_bytes=num_bytes)
         self.brought.append(0)
-        return CountingUpload(self, upload._name, upload.known)
+        return CountingUpload(self, upload._name, upload.known, upload.newest)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def publisher(store: CountingStore) -> Publisher:
 
 def publish(publisher: Publisher, model: nn.Module, changed: Any = None) -> int:
     publication = publisher.prepare(model, changed)
-    return publisher.send(publication, publication.blocks())
+    return publisher.send(publication, publication.waves())
 
 
 # --- what is stored -------------------------------------------------------------------------------------------------
@@ -91,8 +91,8 @@ def test_a_version_may_be_the_same_as_the_one_before(supernet: nn.Module, publis
 
 def test_copied_blocks_are_as_at_the_time_of_the_copy(supernet: nn.Module, publisher: Publisher, store: CountingStore) -> None:
     publication = publisher.prepare(supernet, None)
-    expected = [block.tobytes() for _, block in publication.blocks()]
-    copied = publication.copied_blocks()
+    expected = [block.tobytes() for wave in publication.waves() for _, block in wave]
+    copied = publication.copied_waves()
     with torch.no_grad():
         for tensor in supernet.state_dict().values():
             tensor.zero_()
@@ -127,8 +127,13 @@ def test_copied_blocks_are_as_at_the_time_of_the_copy(supernet: nn.Module, publi
 def test_only_what_is_named_is_looked_at(
     supernet: nn.Module, publisher: Publisher, changed: Iterable[str] | Mapping[str, Iterable[int]] | None, keys: set[str]
 ) -> None:
-    assert publisher.prepare(supernet, ["inner"]).numbers == (0, 1, 2)  # the first time it is everything
+    assert publisher.is_first()
+    first = publisher.prepare(supernet, ["inner"])
+    with pytest.raises(UploadLostError, match="publish all of the weights"):
+        publisher.send(first, first.waves())
+    assert publisher.prepare(supernet, ["inner"]).numbers == (0, 1, 2)
     publish(publisher, supernet)
+    assert not publisher.is_first()
     publication = publisher.prepare(supernet, changed)
     packs = [publication.layout.packs[number] for number in publication.numbers]
     assert {shard.owner[-1][0] if shard.owner else "" for pack in packs for shard in pack.shards} == keys

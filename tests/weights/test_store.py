@@ -32,7 +32,7 @@ def bring(lay: Lay) -> Bring:
         for number, (pack, block) in enumerate(zip(layout.packs, blocks, strict=True)):
             changed[number] = digest_shards(block, pack)
             if block_digest(changed[number]) not in upload.known:
-                upload.add(block_digest(changed[number]), block)
+                upload.add({block_digest(changed[number]): block})
         return upload.commit(changed)
 
     return bring
@@ -72,7 +72,7 @@ def test_a_block_is_copied_before_add_returns(supernet: nn.Module, store: ShardS
     for number, (pack, block) in enumerate(zip(layout.packs, blocks, strict=True)):
         scratch[: block.nbytes] = block
         changed[number] = digest_shards(block, pack)
-        upload.add(block_digest(changed[number]), scratch[: block.nbytes])
+        upload.add({block_digest(changed[number]): scratch[: block.nbytes]})
         scratch[:] = 0xFF
     upload.commit(changed)
     found = store.read(store.manifest(), [0, 1, 2])
