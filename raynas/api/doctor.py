@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from raynas.api.connection import connect
 from raynas.api.task_file import load_task_file
 
-if TYPE_CHECKING:
-    from raynas.runtime import Finding
 
-
-def doctor(address: str | None = None, *, file: str | Path | None = None, storage: str | None = None) -> list[Finding]:
+def doctor(address: str | None = None, *, file: str | Path | None = None, storage: str | None = None) -> list[Any]:
     """Look at every machine: versions, object store, disk, GPUs, storage, clocks, and the way between machines.
 
     Args:
@@ -21,7 +18,8 @@ def doctor(address: str | None = None, *, file: str | Path | None = None, storag
         storage: the folder of run folders, or its URI; not looked at if ``None``.
 
     Returns:
-        What was found, in the order of the machines; each says in ``advice`` what to do where something is wrong.
+        What was found, in the order of the machines; each has ``check``, ``where``, ``found``, ``passed`` and, where something
+        is wrong, ``advice``.
 
     Raises:
         ClusterError: the cluster cannot be reached.

@@ -277,9 +277,10 @@ def task_file_of(folder: RunFolder) -> Path:
         RunNotFoundError: the run was not started from a file.
     """
     name = read_json(folder.plan).get("file") if folder.plan.exists() else None
-    if not isinstance(name, str) or Path(name).name != name or not (folder.path / name).is_file():
+    path = folder.path / name if isinstance(name, str) and Path(name).name == name else None
+    if path is None or path.is_symlink() or not path.is_file():
         raise RunNotFoundError(
             f"{folder.path} was not started from a file, so it cannot be resumed by its name; "
             "call raynas.search again with resume=True"
         )
-    return folder.path / name
+    return path

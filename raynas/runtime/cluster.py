@@ -49,16 +49,16 @@ def connect(address: str | None = None, *, object_store_bytes: int | None = None
             of this one.
         OptionError: the address is one of Ray Client or of a dashboard.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if ray.is_initialized():
-        return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if "://" in address:
+    if not ray.is_initialized() and "://" in address:
         raise OptionError(
             f"address is {address!r}; Ray Train and Ray Tune need a driver on a machine of the cluster: take auto or HOST:PORT "
             "there, or have the cluster do it with raynas submit --address http://HOST:8265"
         )
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if ray.is_initialized():
+        return
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     if address == "local" and object_store_bytes is not None:
         own["object_store_memory"] = object_store_bytes

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -194,39 +195,22 @@ class Layout:
         return _unpickle, (self.digest, [_row(pack) for pack in self.packs])  # plain tuples: thousands of objects take long
 
 
+_ENTRY = ("name", "dtype", "shape", "offset", "is_buffer")
+_of_entry = attrgetter(*_ENTRY)
+
+
 def _pack_to_dict(pack: Pack) -> dict[str, Any]:
-    shards = [
-        {
-            "owner": shard.owner,
-            "start": shard.start,
-            "num_bytes": shard.num_bytes,
-            "tensors": [
-                {
-                    "name": each.name,
-                    "dtype": each.dtype,
-                    "shape": each.shape,
-                    "offset": each.offset,
-                    "is_buffer": each.is_buffer,
-                }
-                for each in shard.tensors
-            ],
-        }
-        for shard in pack.shards
-    ]
+    shards = []
+    for owner, start, num_bytes, entries in _row(pack)[1]:
+        tensors = [dict(zip(_ENTRY, entry, strict=True)) for entry in entries]
+        shards.append({"owner": owner, "start": start, "num_bytes": num_bytes, "tensors": tensors})
     return {"num_bytes": pack.num_bytes, "shards": shards}
 
 
-def _row(pack: Pack) -> tuple[Any, ...]:
-    shards = [
-        (
-            shard.owner,
-            shard.start,
-            shard.num_bytes,
-            [(each.name, each.dtype, each.shape, each.offset, each.is_buffer) for each in shard.tensors],
-        )
-        for shard in pack.shards
+def _row(pack: Pack) -> tuple[int, list[Any]]:
+    return pack.num_bytes, [
+        (each.owner, each.start, each.num_bytes, list(map(_of_entry, each.tensors))) for each in pack.shards
     ]
-    return pack.num_bytes, shards
 
 
 def _unpickle(digest: str, rows: list[tuple[int, Any]]) -> Layout:

@@ -14,6 +14,7 @@ from raynas.errors import UploadLostError
 from raynas.weights.blocks import Block, block_digest, bytes_of, digest_shards, fill, find_nan, make_block
 from raynas.weights.layout import Layout, Pack, Shard
 from raynas.weights.store import ShardStore
+from raynas.weights.version_table import LOST
 
 WAVE = 64_000_000  # bytes that are brought at once: many small objects take long, and a large one much memory
 Wave = list[tuple[int, Block]]
@@ -128,7 +129,7 @@ class Publisher:
         upload = self._store.begin(layout, share=self._share, num_bytes=publication.num_bytes)
         self._lacks = upload.newest < max(self._last, 1) and len(publication.numbers) < len(layout.packs)
         if self._lacks:
-            raise UploadLostError("the registry has lost the version that this one was made from; publish all of the weights")
+            raise UploadLostError(LOST)
         changed: dict[int, tuple[str, ...]] = {}
         for wave in waves:
             new: dict[str, Block] = {}

@@ -17,6 +17,7 @@ from raynas.weights.layout import Layout
 from raynas.weights.manifest import Digests, Manifest
 
 Handle = TypeVar("Handle")
+LOST = "the registry has lost the version that this one was made from; publish all of the weights"
 UPLOAD_SECONDS = 600.0  # after which an upload that nobody goes on with is forgotten
 REMEMBERED = 1_000  # uploads whose version is remembered, in case that their answer got lost
 
@@ -91,10 +92,7 @@ class VersionTable(Generic[Handle]):
     @property
     def num_bytes(self) -> int:
         """Of all blocks that its versions need, each counted once."""
-        sizes: dict[str, int] = {}
-        for manifest in self._versions.values():
-            sizes |= manifest.num_bytes
-        return sum(sizes.values())
+        return sum({digest: size for each in self._versions.values() for digest, size in each.num_bytes.items()}.values())
 
     def wait_for_leases(self, seconds: float) -> None:
         """Drop nothing for so long: leases from before are renewed meanwhile."""
@@ -147,7 +145,7 @@ class VersionTable(Generic[Handle]):
         """
         if upload in self._committed:
             return self._committed[upload]  # asked for again because the first answer got lost
-        newest = self._versions[max(self._versions)] if self._versions else None
+        newest = self._versions.get(self.newest)
         if any(newest is None or newest.blocks[number] != digest for number, digest in seen.items()):
             self._uploads.pop(upload, None)  # its blocks need not wait until it expires
             return None
@@ -155,11 +153,9 @@ class VersionTable(Generic[Handle]):
         self._check(found.layout, found.owner, share=found.share)
         brought, num_packs = found.blocks, len(found.layout.packs)
         if newest is None and len(changed) < num_packs:
-            raise UploadLostError("the registry has lost the version that this one was made from; publish all of the weights")
-        digests: Digests = tuple(
-            changed[number] if number in changed else newest.digests[number]  # type: ignore[union-attr]
-            for number in range(num_packs)
-        )
+            raise UploadLostError(LOST)
+        before = newest.digests if newest is not None else ()
+        digests: Digests = tuple(changed[number] if number in changed else before[number] for number in range(num_packs))
         manifest = Manifest(self.next_version, self.layout or found.layout, digests)
         if any(digest not in brought and digest not in self._users for digest in manifest.blocks):
             raise RegistryError("a version was to be added without all of its blocks")
@@ -197,7 +193,7 @@ class VersionTable(Generic[Handle]):
     def manifest(self, version: int | None = None) -> Manifest:
         """A version; the newest one if ``None``. Raises ``UnknownVersionError`` if it is not here."""
         if version is None and self._versions:
-            version = max(self._versions)
+            version = self.newest
         if version not in self._versions:
             raise UnknownVersionError(f"version {version} is not in the registry; it has {self.versions()}")
         return self._versions[version]
@@ -258,9 +254,9 @@ class VersionTable(Generic[Handle]):
 
     def prune(self) -> None:
         """Drop versions that nobody uses, but for the newest."""
-        leased = self._leased()
         if time.monotonic() < self._keep_all_until:
             return
+        leased = self._leased()
         unused = [version for version in self.versions() if version not in leased]
         for version in unused[: -self.keep]:
             self.drop(version)
@@ -280,8 +276,7 @@ class VersionTable(Generic[Handle]):
         )
 
     def _leased(self) -> set[int]:
-        now = time.monotonic()
-        self._leases = {lease: each for lease, each in self._leases.items() if each[1] > now}
+        self._leases = {lease: each for lease, each in self._leases.items() if each[1] > time.monotonic()}
         return {version for version, _ in self._leases.values()}
 
     def _check(self, layout: Layout, owner: str, *, share: bool) -> None:
@@ -289,9 +284,8 @@ class VersionTable(Generic[Handle]):
             listed = "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
             raise RegistryError(f"registry {self.name!r} holds another model, publish under another name: {listed}")
         if self.owner not in (None, owner) and not share:
-            raise RegistryError(
-                f"registry {self.name!r} belongs to {self.owner}; publish under another name, or open it with share=True"
-            )
+            advice = "publish under another name, or open it with share=True"
+            raise RegistryError(f"registry {self.name!r} belongs to {self.owner}; {advice}")
 
     def _upload(self, upload: str) -> _Upload[Handle]:
         if upload not in self._uploads:

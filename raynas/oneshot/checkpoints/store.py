@@ -133,7 +133,8 @@ def write_durably(content: bytes, path: Path) -> None:
 def _is_whole(folder: Path) -> bool:
     try:
         files = json.loads((folder / WHOLE).read_bytes())["files"]
-        return bool(files) and all((folder / name).stat().st_size == size for name, size in files.items())
+        inside = all(Path(name).name == name for name in files)
+        return bool(files) and inside and all((folder / name).stat().st_size == size for name, size in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever is wrong with it, it is not whole
         return False
 

@@ -46,6 +46,7 @@ DAMAGE = {
     "the list is cut off": lambda folder: (folder / WHOLE).write_bytes((folder / WHOLE).read_bytes()[:20]),
     "the list is empty": lambda folder: (folder / WHOLE).write_bytes(b""),
     "the list is none": lambda folder: (folder / WHOLE).write_text(json.dumps(["a"])),
+    "the list names what lies elsewhere": lambda folder: (folder / WHOLE).write_text(json.dumps({"files": {"../../x": 1}})),
     "the list names nothing": lambda folder: (folder / WHOLE).write_text(json.dumps({"files": {}})),
 }
 
