@@ -72,11 +72,14 @@ class Run:
             "search": self._search,
             "retrain": self._retrain,
         }
-        for name, stage in stages.items():
-            if name in STAGES[: STAGES.index(until) + 1] and name not in self.folder.read_result().get("seconds", {}):
-                start = time.time()
-                figures = stage()
-                self.folder.add_result({**figures, "seconds": {name: round(time.time() - start, 2)}})
+        done = self.folder.read_result().get("seconds", {})
+        left = [name for name in stages if name in STAGES[: STAGES.index(until) + 1] and name not in done]
+        if any(self._needs_ray(name) for name in left):
+            self._connect()  # before anything else: what is wrong with a cluster should not cost a supernet
+        for name in left:
+            start = time.time()
+            figures = stages[name]()
+            self.folder.add_result({**figures, "seconds": {name: round(time.time() - start, 2)}})
         if until == "report":
             start = time.time()
             self.display.stage("report", "report.html")
@@ -104,8 +107,6 @@ class Run:
         plan = self.plan
         where = f"under Ray Train, {_in_words(plan.num_workers)} workers" if plan.num_workers else "in this process"
         self.display.stage("supernet", f"{plan.method}, {plan.supernet_epochs} epochs {where}")
-        if plan.num_workers:
-            self._connect()
         trained = train_supernet(
             self.task,
             method=plan.method,
@@ -127,8 +128,6 @@ class Run:
     def _search(self) -> dict[str, Any]:
         plan, (metric, mode) = self.plan, self.task.objective
         self.display.stage("search", f"{plan.searcher}, {plan.num_trials} trials, engine {plan.engine}, inherited weights")
-        if plan.engine != "local":
-            self._connect()
         registry = WeightRegistry(self.folder.registry, self.folder.weights.resolve())
         result = search(
             self.space,
@@ -162,8 +161,6 @@ class Run:
         chosen = [best, *self._random_architectures(best)]
         split = "test" if self.task.test_data is not None else "valid"
         self.display.stage("retrain", f"the best and {plan.num_random} random ones from scratch, {plan.retrain_epochs} epochs")
-        if plan.engine != "local":
-            self._connect()
         result = search(
             self.space,
             from_scratch(self.task, epochs=plan.retrain_epochs, seed=plan.seed, split=split),
@@ -212,6 +209,11 @@ class Run:
         if self._constraint is None:
             self._constraint = within(self.task, flops=plan.max_flops, params=plan.max_params)
         return self._constraint
+
+    def _needs_ray(self, stage: str) -> bool:
+        if stage == "supernet":
+            return self.plan.num_workers != 0
+        return stage in ("search", "retrain") and self.plan.engine != "local"
 
     def _connect(self) -> None:
         from raynas.runtime import check_storage, connect

@@ -73,7 +73,7 @@ def test_a_run_goes_on_alone_and_is_stopped(three_hosts: Hosts, tmp_path: Path) 
     assert stranger.raynas("logs", "long").returncode == 2
 
 
-def test_a_folder_that_not_all_hosts_see_is_refused(three_hosts: Hosts, tmp_path: Path) -> None:
+def test_a_folder_that_not_all_hosts_see_is_refused(three_hosts: Hosts) -> None:
     digits = str(ROOT / "examples" / "digits.py")
     refused = three_hosts.run(0, "raynas", "run", digits, "--address", "auto", "--storage", "/tmp/ray/mine", *TINY)
     assert refused.returncode == 2, refused.stdout + refused.stderr
