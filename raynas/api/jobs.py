@@ -174,7 +174,7 @@ def is_dashboard(address: str) -> bool:
 
 
 def _check_place(place: str) -> None:
-    if "://" not in place and not Path(place).is_absolute():
+    if not Path(place).is_absolute():
         raise OptionError(
             f"{place!r} is a relative path; on a cluster give an absolute one, of storage that all machines share"
         )

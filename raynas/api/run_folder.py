@@ -78,8 +78,9 @@ class RunFolder:
 
         Raises:
             RunExistsError: it is there and ``resume`` is not set.
-            OptionError: the name is not a plain folder name.
+            OptionError: the name is not a plain folder name, or the storage is no folder.
         """
+        _check_place(storage_path)
         if not name or Path(name).name != name or name in (".", ".."):
             raise OptionError(f"name is {name!r}; expected a plain folder name")
         path = Path(storage_path) / name
@@ -89,7 +90,8 @@ class RunFolder:
 
     @classmethod
     def numbered(cls, storage_path: str | Path, stem: str) -> RunFolder:
-        """The first free one of ``stem-001``, ``stem-002``, ..."""
+        """The first free one of ``stem-001``, ``stem-002``, ... Raises ``OptionError`` as ``create`` does."""
+        _check_place(storage_path)
         Path(storage_path).mkdir(parents=True, exist_ok=True)
         number = 1
         while True:
@@ -114,6 +116,14 @@ class RunFolder:
             listed = ", ".join(beside[:8]) or "nothing"
             raise RunNotFoundError(f"there is no run {path}; in {path.parent} there is {listed}")
         return cls(path)
+
+
+def _check_place(storage_path: str | Path) -> None:
+    if "://" in str(storage_path):
+        raise OptionError(
+            f"storage is {str(storage_path)!r}; a run needs a folder: mount the bucket, or take a file system that all machines "
+            "share. Weights alone can be mirrored there: raynas.WeightRegistry(name, storage_path=...)"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

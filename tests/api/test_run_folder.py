@@ -56,3 +56,11 @@ def test_folders_of_one_name_have_registries_of_their_own(tmp_path: Path) -> Non
     assert one != other
     assert one.startswith("mine-")
     assert RunFolder(tmp_path / "here" / ".." / "here" / "mine").registry == one
+
+
+def test_a_bucket_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for make in (lambda: RunFolder.create("s3://bucket/runs", "net"), lambda: RunFolder.numbered("gs://bucket", "net")):
+        with pytest.raises(OptionError, match="a run needs a folder: mount the bucket"):
+            make()
+    assert list(tmp_path.iterdir()) == []

@@ -100,5 +100,8 @@ def read_progress(folder: Path) -> list[list[float]]:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    result = train(make_task(), place, on_progress=functools.partial(report, place), seconds=float(sys.argv[2]))
+    numbers = tuple(map(int, sys.argv[3].split(","))) if len(sys.argv) > 3 else (2,)  # of workers: one, or least and most
+    workers: Any = numbers if len(numbers) > 1 else numbers[0]
+    shown = functools.partial(report, place)
+    result = train(make_task(), place, on_progress=shown, seconds=float(sys.argv[2]), num_workers=workers, checkpoint_every=2)
     (place / "result.json").write_text(json.dumps(result))
