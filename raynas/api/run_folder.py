@@ -121,8 +121,8 @@ class RunFolder:
 def _check_place(storage_path: str | Path) -> None:
     if "://" in str(storage_path):
         raise OptionError(
-            f"storage is {str(storage_path)!r}; a run needs a folder: mount the bucket, or take a file system that all machines "
-            "share. Weights alone can be mirrored there: raynas.WeightRegistry(name, storage_path=...)"
+            f"storage is {str(storage_path)!r}; a run needs a folder: mount the bucket, or take a file system that all "
+            "machines share. Weights alone can be mirrored there: raynas.WeightRegistry(name, storage_path=...)"
         )
 
 

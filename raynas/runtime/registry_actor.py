@@ -7,7 +7,6 @@ returns them, and thereby owns the copy, which never leaves that machine. How cl
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynas.errors import RegistryError, UnknownVersionError
+from raynas.errors import RegistryError, UnknownVersionError, UploadLostError
 from raynas.runtime.mirror_writer import MirrorWriter
 from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, Storage, VersionTable
 
@@ -81,13 +80,16 @@ class RegistryActor:
         return self._birth, *begun, self._table.newest, self._table.num_bytes
 
     async def take(self, upload: str, put: Put) -> None:
-        """Take blocks over for an upload."""
+        """Take blocks over for an upload. Raises ``UploadLostError`` if they are not there any more: a version is whole or not
+        at all."""
         where = NodeAffinitySchedulingStrategy(put.node_id, soft=False)
         taking = self._take_over.options(num_returns=len(put.digests) + 1, scheduling_strategy=where)
         async with self._taking.setdefault(put.node_id, asyncio.Lock()):  # a second process would have to be started for it
             *owned, done = taking.remote(put.holder[0])
-            with contextlib.suppress(Exception):  # whoever reads a block sees what went wrong
+            try:
                 await done
+            except ray.exceptions.RayError as error:  # whoever put them, or its machine, has died
+                raise UploadLostError(f"weights got lost on their way into the registry: {error}") from None
         self._table.add(upload, dict(zip(put.digests, owned, strict=True)))
         self._nodes |= dict.fromkeys(put.digests, put.node_id)
 

@@ -1,13 +1,18 @@
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 import ray
 import torch
 from torch import nn
 
 import raynas
+from raynas.errors import UploadLostError
 from raynas.nn import LayerChoice
+from raynas.runtime.registry_actor import Put
+from raynas.weights import Layout
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -36,6 +41,28 @@ def test_weights_outlive_the_process_that_published_them() -> None:
         assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in fetched.items())
     names = set(registry.fetch(space.validate({"op": {"_value": "a"}})))
     assert names == {"0.candidates.0.weight", "0.candidates.0.bias", "1.weight", "1.bias"}
+
+
+class Holder:
+    def put(self) -> list[Any]:
+        return [ray.put([np.zeros(400_000, np.uint8)])]
+
+
+def test_a_publisher_that_dies_while_its_weights_are_taken_over_adds_no_version() -> None:
+    registry = raynas.WeightRegistry("dies")
+    net = make_net()
+    version = registry.publish(net)
+    holder = ray.remote(num_cpus=0)(Holder).remote()
+    held = ray.get(holder.put.remote())
+    ray.kill(holder)
+    with pytest.raises(ray.exceptions.OwnerDiedError):
+        ray.get(held)
+    store: Any = registry._store
+    upload = store.begin(Layout.of(net, net.state_dict()))
+    digest = "0" * 32
+    with pytest.raises(UploadLostError, match="got lost on their way into the registry"):
+        store._call("commit", upload._name, Put([digest], held, store._node_id), {0: (digest,)}, {})
+    assert registry.versions() == [version]
 
 
 class Reader:
