@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Ray's processes yield to all others by default, and would stand still beside the pure tests.
 export RAY_worker_niceness ?= 0
 
-.PHONY: demo test test-pure test-ray test-gpu check bench nightly clean
+.PHONY: demo test test-pure test-ray test-gpu test-cluster check bench nightly docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/raynas run examples/digits.py
@@ -25,6 +25,10 @@ test-pure: check
 test-ray: $(VENV)/.test
 	$(BIN)/python -m pytest -m "(ray or demo) and not alone and not nightly"
 
+# Several hosts on this machine: needs root and network namespaces, is skipped elsewhere.
+test-cluster: $(VENV)/.test
+	$(BIN)/python -m pytest -m cluster
+
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest -m gpu
 
@@ -35,6 +39,9 @@ check: $(VENV)/.test
 
 nightly: $(VENV)/.test
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=1200
+
+docs: $(VENV)/.test
+	$(BIN)/python -m mkdocs build
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ranking.py --space macro

@@ -42,3 +42,22 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#]+)", prose)
     for link in links:
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_chinese_one_says_the_same() -> None:
+    """The same headings in number and level, the same code, commands, rows of tables, links and names in code."""
+    chinese = (ROOT / "README.zh-CN.md").read_text()
+    for pattern in (
+        r"^(#+) ",
+        r"```(?:python|console)\n.*?```",
+        r"^\| `(raynas [^`]+)`",
+        r"^(\|)",
+        r"\]\((?!README)([^)]+)\)",
+        r"^- \[`([^`]+)`\]",
+    ):
+        ours, theirs = (re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL) for text in (README, chinese))
+        assert ours == theirs, pattern
+    code = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+    assert set(code.findall(README)) == set(code.findall(chinese))
+    assert "[English](README.md)" in chinese
+    assert "[中文](README.zh-CN.md)" in README

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.command import DIGITS, RAYNAS, Command, assert_is_one_error, raynas
+from tests.cluster.hosts import why_not
 
 SMALL = ["--supernet-epochs", "4", "--num-trials", "12", "--retrain-epochs", "1", "--num-random", "2"]
 IN_PROCESS = ["--num-workers", "0", "--engine", "local"]
@@ -65,6 +66,7 @@ def interrupt_in_search(arguments: list[str], cwd: Path) -> tuple[int, str]:
 
 
 @pytest.mark.demo
+@pytest.mark.skipif(why_not() is None, reason="tests/cluster runs the same on three hosts, which this machine allows")
 @pytest.mark.timeout(300)
 def test_the_whole_path_through_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS["AWS_SECRET_ACCESS_KEY"])

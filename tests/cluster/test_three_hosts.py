@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.hosts import ROOT, Hosts
 
 pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.timeout(400)]
-SMALL = ["--supernet-epochs", "4", "--num-trials", "60", "--retrain-epochs", "1", "--num-random", "0"]
+SMALL = ["--supernet-epochs", "2", "--num-trials", "45", "--retrain-epochs", "1", "--num-random", "0"]
 
 
 def wait_for(what: Callable[[], bool], search: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
