@@ -10,17 +10,11 @@ import pytest
 
 from tests.cli.command import DIGITS, RAYNAS, Command, assert_is_one_error, raynas
 from tests.cluster.hosts import why_not
+from tests.whole_run import SECRETS, assert_is_whole, assert_nothing_holds_a_secret
 
 SMALL = ["--supernet-epochs", "4", "--num-trials", "12", "--retrain-epochs", "1", "--num-random", "2"]
 IN_PROCESS = ["--num-workers", "0", "--engine", "local"]
 SMALLEST = ["--supernet-epochs", "1", "--num-trials", "5", "--retrain-epochs", "1", "--num-random", "1"]
-SECRETS = {"RAY_AUTH_TOKEN": "planted-token-1", "AWS_SECRET_ACCESS_KEY": "planted-key-2"}
-
-
-def assert_nothing_holds_a_secret(folder: Path, *texts: str) -> None:
-    held = [text.encode() for text in texts] + [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-    assert len(held) > 10
-    assert not any(secret.encode() in content for content in held for secret in SECRETS.values())
 
 
 @pytest.mark.timeout(240)
@@ -74,7 +68,7 @@ def test_the_whole_path_through_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.returncode == 0, result.stderr
     assert "2 workers" in result.stdout
     assert_all_end(tmp_path)
-    assert_is_whole(tmp_path / "runs" / "digits-001")
+    assert_is_whole(tmp_path / "runs" / "digits-001", 12)
     assert_nothing_holds_a_secret(tmp_path / "runs", result.stdout, result.stderr)
 
 
@@ -112,26 +106,6 @@ def _processes_of(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
-
-
-def assert_is_whole(run: Path) -> None:
-    """The run folder holds what the documentation lists, and its figures agree with each other."""
-    figures = json.loads((run / "result.json").read_text())
-    names = {"space_size", "num_trials", "best_architecture", "inherited_accuracy", "test_accuracy", "flops", "versions"}
-    assert names | {"random_test_accuracy_mean"} <= set(figures)
-    assert set(figures["seconds"]) == {"space", "supernet", "search", "retrain", "report"}
-    assert figures["best_architecture"] == json.loads((run / "best.json").read_text())
-    assert figures["flops"] <= figures["max_flops"]
-    trials = pq.read_table(run / "trials.parquet")
-    completed = [row for row in trials.to_pylist() if row["state"] == "completed"]
-    assert len(completed) == figures["num_trials"] == 12
-    assert max(row["accuracy"] for row in completed) == figures["inherited_accuracy"]
-    assert all(row["flops"] <= figures["max_flops"] for row in completed)
-    page = (run / "report.html").read_text()
-    assert page.count("<svg") == 4  # trials, front, parallel coordinates, and the supernet's training
-    for name in ("search_space.json", "plan.json", "digits.py", "model.safetensors"):
-        assert (run / name).is_file(), name
-    assert list((run / "tensorboard").rglob("events.*"))
 
 
 GOOD = DIGITS.read_text()
