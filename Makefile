@@ -51,6 +51,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/registry_growth.py
 	$(BIN)/python benchmarks/pool.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/searchers.py
 	$(BIN)/python benchmarks/space.py
 	$(BIN)/python benchmarks/forward.py

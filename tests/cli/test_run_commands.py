@@ -85,7 +85,7 @@ def test_the_whole_path_through_ray_interrupted_and_resumed(tmp_path: Path) -> N
     result = raynas("resume", "runs/digits-001", cwd=tmp_path, timeout=300)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (run / "weights" / "shards").iterdir()) == shards  # it was not trained again
-    assert_is_whole(run)
+    assert_is_whole(run, 12)
 
 
 def assert_all_end(folder: Path) -> None:
