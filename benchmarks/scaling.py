@@ -46,11 +46,11 @@ def rate(num_slots: int, seconds: float, rounds: int, num_cpus: float) -> float:
             storage_path=folder,
             progress=False,
         )
-    records = [record for record in result.records.values() if record.start is not None and record.end is not None]
-    warm = sorted(record.start for record in records)[num_slots - 1] + seconds  # type: ignore[type-var, operator]
-    last = max(record.start for record in records)  # type: ignore[type-var]
-    counted = [record for record in records if warm < record.end <= last]  # type: ignore[operator]
-    return 60 * len(counted) / (last - warm)  # type: ignore[operator]
+    records = result.records.values()
+    starts = sorted(record.start for record in records if record.start is not None)
+    warm, last = starts[num_slots - 1] + seconds, starts[-1]
+    ended = sum(record.end is not None and warm < record.end <= last for record in records)
+    return 60 * ended / (last - warm)
 
 
 def of_hosts(number: int, seconds: float, rounds: int) -> float:
@@ -95,9 +95,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
-        number, seconds, rounds = sys.argv[2:]
+        asked = sys.argv[2:]
         raynas.connect("auto")
-        sys.stdout.write(f"{rate(int(number), float(seconds), int(rounds), 1)}\n")
+        sys.stdout.write(f"{rate(int(asked[0]), float(asked[1]), int(asked[2]), 1)}\n")
         raynas.disconnect()
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "raynas").rglob("*.py"), *(ROOT / "searchers").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
-OWN_PAYLOADS = {"raynas/runtime/trial_runner.py", "raynas/runtime/train_worker.py"}  # what the driver has sent to its workers
+OWN_PAYLOADS = {
+    "raynas/runtime/tune/trial_runner.py",
+    "raynas/runtime/train/train_worker.py",
+}  # what the driver has sent to its workers
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -14,7 +14,7 @@ from raynas.errors import OptionError, TaskError, UnknownVersionError
 from raynas.explore import Trial
 from raynas.nn import LayerChoice
 from raynas.oneshot import score
-from raynas.runtime.cluster import broadcast
+from raynas.runtime.cluster.connection import broadcast
 
 
 def test_inherited_scores_with_the_supernets_weights_and_leaves_them(tiny_task: raynas.Task, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 import raynas
 from raynas.oneshot import Trainer, TrainingJob, TrainOptions
-from raynas.runtime.train_driver import TrainDriverOptions, train_on_ray
+from raynas.runtime.train.train_driver import TrainDriverOptions, train_on_ray
 from tests.conftest import TinyNet, accuracy, make_data
 
 EPOCHS, STEPS = 12, 48

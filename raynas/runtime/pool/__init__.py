@@ -1,0 +1,1 @@
+"""Warm evaluators: long-lived actors that take architectures in small batches."""

@@ -1,0 +1,1 @@
+"""The weight registry in Ray's object store."""

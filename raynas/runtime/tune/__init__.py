@@ -1,0 +1,1 @@
+"""Trials through Ray Tune."""
