@@ -155,3 +155,13 @@ print(thread.is_alive(), said)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
     assert ended.stdout == """False ["registry 'left' is in a cluster that this process has left"]\n"""
+
+
+def test_a_detached_registry_is_ended_by_name(tmp_path: Path) -> None:
+    registry = raynas.WeightRegistry("detached", tmp_path / "mirror", detached=True)
+    version = registry.publish(Net())
+    assert raynas.stop("detached", address="auto")
+    assert not raynas.stop("detached", address="auto")
+    with pytest.raises(RegistryError, match="is gone"):
+        registry.versions()
+    assert raynas.WeightRegistry("detached", tmp_path / "mirror").versions() == [version], "what was published is in the mirror"
