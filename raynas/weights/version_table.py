@@ -28,11 +28,9 @@ class RegistryStats:
 
     Attributes:
         num_bytes: of all blocks that its versions need, each counted once.
-        num_blocks, num_shards: how many of them.
-        num_versions: how many versions.
-        num_leased: how many of these are in use.
-        stored, reused: shards that publishing has stored, and that it found there already.
-        clashes: shards that two updates changed at once.
+        num_blocks, num_shards, num_versions: how many of them.
+        num_leased: versions that are in use.
+        stored, reused, clashes: shards that publishing stored, those that it found there, those that two updates changed at once.
         spilled_bytes: what this machine's object store has written to disk for want of room, of whatever kind; 0 without Ray.
         mirrored: the newest version on disk, ``None`` without one.
     """
@@ -82,21 +80,22 @@ class VersionTable(Generic[Handle]):
         self._uploads: dict[str, _Upload[Handle]] = {}
         self._committed: dict[str, int] = {}
         self._stored = self._reused = self._clashes = 0
-        self._keep_all_until = 0.0
+        self._keep_old_until = 0.0
+        self._own: set[int] = set()  # versions that were added here: all of their leases are known
 
     @property
     def newest(self) -> int:
         """The newest version, 0 if there is none."""
         return max(self._versions, default=0)
 
-    @property
-    def num_bytes(self) -> int:
-        """Of all blocks that its versions need, each counted once."""
-        return sum({digest: size for each in self._versions.values() for digest, size in each.num_bytes.items()}.values())
+    def num_bytes(self, *, here: bool = False) -> int:
+        """Of all blocks that its versions need, each counted once; or of those among them that are ``here``."""
+        sizes = {digest: size for each in self._versions.values() for digest, size in each.num_bytes.items()}
+        return sum(size for digest, size in sizes.items() if not here or digest in self._blocks)
 
     def wait_for_leases(self, seconds: float) -> None:
-        """Drop nothing for so long: leases from before are renewed meanwhile."""
-        self._keep_all_until = time.monotonic() + seconds
+        """Drop nothing for so long of what was here before: leases from then are renewed meanwhile."""
+        self._keep_old_until = time.monotonic() + seconds
 
     # --- publishing ------------------------------------------------------------------------------------------------
 
@@ -161,6 +160,7 @@ class VersionTable(Generic[Handle]):
             raise RegistryError("a version was to be added without all of its blocks")
         self._count(manifest, brought)
         self.owner = self.owner or found.owner
+        self._own.add(manifest.version)
         self.insert(manifest, brought)
         del self._uploads[upload]
         self._committed[upload] = manifest.version
@@ -254,9 +254,9 @@ class VersionTable(Generic[Handle]):
 
     def prune(self) -> None:
         """Drop versions that nobody uses, but for the newest."""
-        if time.monotonic() < self._keep_all_until:
-            return
         leased = self._leased()
+        if time.monotonic() < self._keep_old_until:
+            leased |= self._versions.keys() - self._own
         unused = [version for version in self.versions() if version not in leased]
         for version in unused[: -self.keep]:
             self.drop(version)
@@ -265,7 +265,7 @@ class VersionTable(Generic[Handle]):
         """Counts; what lies outside the table is not in them."""
         shards = {digest for each in self._versions.values() for digests in each.digests for digest in digests}
         return RegistryStats(
-            num_bytes=self.num_bytes,
+            num_bytes=self.num_bytes(),
             num_blocks=len(self._users),
             num_shards=len(shards),
             num_versions=len(self._versions),

@@ -77,7 +77,7 @@ class RegistryActor:
         if layout is None and (known is None or known.digest != digest):
             return None
         begun = self._table.begin(layout or known, owner, share=share)  # type: ignore[arg-type]
-        return self._birth, *begun, self._table.newest, self._table.num_bytes
+        return self._birth, *begun, self._table.newest, self._table.num_bytes(here=True)
 
     async def take(self, upload: str, put: Put) -> None:
         """Take blocks over for an upload. Raises ``UploadLostError`` if they are not there any more: a version is whole or not
