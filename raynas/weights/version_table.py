@@ -30,7 +30,7 @@ class RegistryStats:
         num_bytes: of all blocks that its versions need, each counted once.
         num_blocks, num_shards, num_versions: how many of them.
         num_leased: versions that are in use.
-        stored, reused, clashes: shards that publishing stored, those that it found there, those that two updates changed at once.
+        stored, reused, clashes: shards that publishing stored, that it found there, that two updates changed at once.
         spilled_bytes: what this machine's object store has written to disk for want of room, of whatever kind; 0 without Ray.
         mirrored: the newest version on disk, ``None`` without one.
     """
