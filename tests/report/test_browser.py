@@ -34,7 +34,7 @@ def test_a_browser_draws_the_page_and_has_nothing_to_say(
     write_training(folder, space)
     page = write_report(folder)
     seen = show(page, "--dump-dom")
-    assert seen.stdout.count("<svg") == 4
+    assert seen.stdout.count("<svg") == page.read_text(encoding="utf-8").count("<svg") >= 4
     assert not re.search(r"<script|<img src=.?x", seen.stdout)
     shown = show(page, f"--screenshot={folder / 'report.png'}")
     assert not [line for line in (seen.stderr + shown.stderr).splitlines() if "CONSOLE" in line]
