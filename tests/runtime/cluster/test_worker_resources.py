@@ -5,7 +5,7 @@ import ray
 import ray.data
 
 from raynas.errors import OptionError, TrainingError
-from raynas.runtime import worker_resources
+from raynas.runtime.cluster import worker_resources
 from raynas.runtime.cluster.worker_resources import Workers, count_places, wait_for_workers
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import raynas
-from raynas.runtime import evaluator as evaluator_module
+from raynas.runtime.pool import evaluator as evaluator_module
 from raynas.runtime.pool.evaluator import Answer, Asked, Evaluator, Work
 from raynas.runtime.pool.trial_log import take_trial_log
 

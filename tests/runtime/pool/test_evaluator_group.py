@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from raynas.errors import OptionError, SearchStoppedError
-from raynas.runtime import evaluator_group
+from raynas.runtime.pool import evaluator_group
 from raynas.runtime.pool.evaluator_group import EvaluatorGroup, at_most
 
 

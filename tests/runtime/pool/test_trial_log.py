@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raynas.explore import Outcome
-from raynas.runtime import trial_log
+from raynas.runtime.pool import trial_log
 from raynas.runtime.pool.trial_log import Ended, Left, TrialLog, take_trial_log
 
 FAILED = Ended(7, 2, Outcome({"accuracy": 0.5}, "OSError: \udcff\nTraceback"), 1.5, 0.25)

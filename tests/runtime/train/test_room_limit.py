@@ -8,8 +8,8 @@ from ray.train.v2._internal.execution.controller import state as states
 from ray.train.v2._internal.execution.scaling_policy import ResizeDecision
 
 from raynas.errors import TrainingError
-from raynas.runtime import room_limit
 from raynas.runtime.cluster.worker_resources import Workers
+from raynas.runtime.train import room_limit
 from raynas.runtime.train.room_limit import RoomLimit
 
 WORKERS = Workers.of((2, 3), use_gpu=False)
