@@ -16,7 +16,7 @@ from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 import raynas
 from raynas.errors import SearchStoppedError, TaskError
 from raynas.explore import make_searcher
-from raynas.runtime import tune_engine
+from raynas.runtime.tune import tune_engine
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
