@@ -61,6 +61,10 @@ class Inherited:
         task = dataclasses.replace(self.task, train_data=train, valid_data=valid, test_data=None)
         return Inherited(task, self.registry, self.version, num_samples=self.num_samples, precision=self.precision)
 
+    def home(self) -> str | None:
+        """The machine near which it is best set up: the one with the weights."""
+        return self.registry.home()
+
     def setup(self) -> None:
         """Once in each process: the skeleton, the data."""
         self._lease = self._lease or self.registry.lease(self.version)

@@ -57,6 +57,9 @@ class LocalStore:
         with self._lock:
             return [self._read(manifest, number) for number in numbers]
 
+    def home(self) -> str | None:
+        return None
+
     def lease(self, version: int, seconds: float) -> str:
         with self._lock:
             return self._table.lease(version, seconds)

@@ -224,6 +224,10 @@ class Registry:
         """
         return Lease(self._store, self._manifest(version).version)
 
+    def home(self) -> str | None:
+        """Ray's id of the machine with most of the newest version; ``None`` without Ray, or where that is not known."""
+        return self._store.home()
+
     def delete(self, version: int) -> None:
         """Drop a version now, from the mirror too.
 

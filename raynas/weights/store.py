@@ -75,6 +75,10 @@ class ShardStore(Protocol):
         """
         ...
 
+    def home(self) -> str | None:
+        """Ray's id of the machine with most of the newest version; ``None`` where there is no such thing."""
+        ...
+
     def lease(self, version: int, seconds: float) -> str:
         """Keep a version for so many seconds at least; gives the name of the lease."""
         ...

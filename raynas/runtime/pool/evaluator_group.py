@@ -27,13 +27,15 @@ class EvaluatorGroup:
         resources: of each, as the user names them.
         work: a reference of the ``Work``.
         most: how many there may be; ``None``: as many as the cluster has room for.
+        home: the machine that is filled first, by Ray's id; ``None``: whichever Ray takes.
 
     Attributes:
         members: all of them: those that start, those that are ready, and those whose remains are looked for.
     """
 
-    def __init__(self, resources: Mapping[str, float], work: Any, most: int | None) -> None:
+    def __init__(self, resources: Mapping[str, float], work: Any, most: int | None, *, home: str | None = None) -> None:
         self.members: list[EvaluatorHandle] = []
+        self._home = home
         self._resources, self._work, self._most = rays_names(resources), work, most
         self._failed_rounds, self._was_ready = 0, False
         self._next_look = self._paused_until = 0.0
@@ -49,8 +51,10 @@ class EvaluatorGroup:
         self._next_look = time.monotonic() + LOOK_EVERY
         wanted = max(1, min(self._count_places(), self._most or num_trials, num_trials))
         living = [each for each in self.members if each.why_lost is None]
-        for _ in range(len(living), wanted):
-            self.members.append(EvaluatorHandle(self._resources, self._work, self._failed_rounds))
+        at_home = sum(each.near is not None for each in living)
+        for number in range(wanted - len(living)):
+            near = self._home if number < self._count_places(self._home) - at_home else None
+            self.members.append(EvaluatorHandle(self._resources, self._work, self._failed_rounds, near=near))
         for each in reversed(living[wanted:]):
             if not each.is_ready:  # there is no place for it any more
                 each.end()
@@ -92,10 +96,12 @@ class EvaluatorGroup:
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=5)
 
-    def _count_places(self) -> int:
+    def _count_places(self, node_id: str | None = None) -> int:
+        """In the cluster, or on one machine."""
         if not self._resources:
             return self._most or 1
-        return count_places(self._resources, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        there = [node for node in ray.nodes() if node["Alive"] and node_id in (None, node["NodeID"])]
+        return count_places(self._resources, [node["Resources"] for node in there])
 
     def _count_failure(self, evaluator: EvaluatorHandle, error: Exception) -> None:
         """Of a start. Evaluators that were started together, and fail together, count once."""

@@ -22,6 +22,7 @@ class EvaluatorHandle:
         resources: that it holds, by Ray's names.
         work: a reference of the ``Work``.
         round: how many starts of others failed, one after the other, before this one.
+        near: the machine that it is started on if there is room, by Ray's id; ``None``: whichever Ray takes.
 
     Attributes:
         call: a reference of what it was asked last, ``None`` if it is at rest.
@@ -32,7 +33,7 @@ class EvaluatorHandle:
         blamed: that trial, where it is known; ``None``: what it left says which.
     """
 
-    def __init__(self, resources: Mapping[str, float], work: Any, round: int) -> None:
+    def __init__(self, resources: Mapping[str, float], work: Any, round: int, *, near: str | None = None) -> None:
         custom = {name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")}
         remote: Any = ray.remote(
             num_cpus=resources.get("CPU", 0),
@@ -40,9 +41,10 @@ class EvaluatorHandle:
             resources=custom,
             max_restarts=0,
             max_task_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(near, soft=True) if near is not None else "DEFAULT",
         )(Evaluator)
         self._actor = remote.remote()
-        self.round = round
+        self.round, self.near = round, near
         self.call: Any = self._actor.prepare.remote(work)
         self.place: Place | None = None
         self.trials: dict[int, TrialRecord] = {}

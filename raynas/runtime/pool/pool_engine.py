@@ -41,7 +41,8 @@ def run_pool(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
     connect()
     num_slots(options.resources_per_trial)
     work = Work(for_workers(evaluate), session.space, session.objective.metrics, options.checkpoints, options.trial_timeout)
-    group = EvaluatorGroup(options.resources_per_trial, broadcast(work, ""), options.max_concurrent)
+    home = evaluate.home() if hasattr(evaluate, "home") and not isinstance(evaluate, type) else None
+    group = EvaluatorGroup(options.resources_per_trial, broadcast(work, ""), options.max_concurrent, home=home)
     try:
         with Interrupts() as interrupts:
             Pool(session, group, options, interrupts).run()

@@ -124,6 +124,10 @@ class RayStore:
             pass  # one of them was lost; which one is found out below
         return [self._read_again(manifest, number) for number in numbers]
 
+    def home(self) -> str | None:
+        home: str | None = self._call("home")
+        return home
+
     def lease(self, version: int, seconds: float) -> str:
         lease: str = self._call("lease", version, seconds)
         return lease

@@ -145,6 +145,14 @@ class RegistryActor:
         held = self._table.handles(blocks[number] for number in numbers)
         return [held.get(blocks[number]) for number in numbers]
 
+    async def home(self) -> str | None:
+        """The machine that most bytes of the newest version were brought from; ``None`` where that is not known."""
+        held: dict[str, int] = {}
+        for digest, size in self._table.manifest().num_bytes.items() if self._table.versions() else ():
+            if digest in self._nodes:
+                held[self._nodes[digest]] = held.get(self._nodes[digest], 0) + size
+        return max(held, key=held.__getitem__, default=None)
+
     async def recover(self, version: int, number: int, lost: str, node_id: str) -> Any:
         """Bring a block again that a reader could not get: read from the mirror, on the reader's machine.
 

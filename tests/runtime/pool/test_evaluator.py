@@ -29,7 +29,7 @@ class Context:
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Makes a prepared evaluator."""
     monkeypatch.setattr(evaluator_module.ray, "get_runtime_context", Context)
-    monkeypatch.setattr(evaluator_module, "_session_folder", lambda node_id: tmp_path)
+    monkeypatch.setattr(evaluator_module, "session_folder", lambda node_id: tmp_path)
     made = []
 
     def prepared(evaluate: Any, trial_timeout: float | None = None) -> Evaluator:

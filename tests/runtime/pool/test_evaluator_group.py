@@ -14,8 +14,8 @@ from raynas.runtime.pool.evaluator_group import EvaluatorGroup, at_most
 class Fake:
     """An evaluator that starts when it is told to."""
 
-    def __init__(self, resources: dict[str, float], work: Any, round: int) -> None:
-        self.resources, self.round = resources, round
+    def __init__(self, resources: dict[str, float], work: Any, round: int, *, near: str | None) -> None:
+        self.resources, self.round, self.near = resources, round, near
         self.call: Any = self
         self.place: Any = None
         self.why_lost: str | None = None
@@ -32,7 +32,7 @@ class Fake:
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The machines of the cluster, to be changed; there is no waiting between two looks."""
-    there: list[dict[str, Any]] = [{"Alive": True, "Resources": {"CPU": 3.0}}]
+    there: list[dict[str, Any]] = [{"NodeID": "one", "Alive": True, "Resources": {"CPU": 3.0}}]
     monkeypatch.setattr(ray, "nodes", lambda: there)
     monkeypatch.setattr(evaluator_group, "EvaluatorHandle", Fake)
     monkeypatch.setattr(evaluator_group, "LOOK_EVERY", 0.0)
@@ -90,7 +90,7 @@ def test_a_machine_brings_slots_and_takes_them_along(nodes: list[dict[str, Any]]
     group.fit(100)
     for each in list(group.members):
         settle(group, each)
-    nodes.append({"Alive": True, "Resources": {"CPU": 2.5}})
+    nodes.append({"NodeID": "two", "Alive": True, "Resources": {"CPU": 2.5}})
     group.fit(100)
     assert len(group.members) == 5
     assert len(group.ready()) == 3
@@ -105,6 +105,25 @@ def test_a_machine_brings_slots_and_takes_them_along(nodes: list[dict[str, Any]]
 
 
 @pytest.mark.usefixtures("nodes")
+def test_the_machine_with_the_weights_is_filled_first(nodes: list[dict[str, Any]], settle: Callable[..., None]) -> None:
+    nodes.append({"NodeID": "two", "Alive": True, "Resources": {"CPU": 2.0}})
+    group = EvaluatorGroup({"CPU": 1}, "work", 4, home="two")
+    group.fit(100)
+    assert [each.near for each in group.members] == ["two", "two", None, None]
+    for each in list(group.members):
+        settle(group, each)
+    group.remove(group.members[0])
+    group.fit(100)
+    assert [each.near for each in group.members] == ["two", None, None, "two"]
+    nodes[1]["Alive"] = False
+    group.remove(group.members[0])
+    group.fit(3)
+    assert len(group.members) == 3
+    everywhere = EvaluatorGroup({"CPU": 1}, "work", 4)
+    everywhere.fit(100)
+    assert [each.near for each in everywhere.members] == [None] * 3
+
+
 def test_one_that_is_lost_is_replaced(settle: Callable[..., None]) -> None:
     group = EvaluatorGroup({"cpu": 3}, "work", None)
     group.fit(100)

@@ -34,6 +34,7 @@ def test_weights_outlive_the_process_that_published_them() -> None:
     publisher = ray.remote(num_cpus=0)(Publisher).remote()
     version = ray.get(publisher.publish.remote("outlives"))
     ray.kill(publisher)
+    assert registry.home() == ray.get_runtime_context().get_node_id()
     net = make_net()
     space = raynas.generate_search_space(net)
     for architecture in space.enumerate():
