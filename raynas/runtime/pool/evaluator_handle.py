@@ -35,15 +35,15 @@ class EvaluatorHandle:
 
     def __init__(self, resources: Mapping[str, float], work: Any, round: int, *, near: str | None = None) -> None:
         custom = {name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")}
-        remote: Any = ray.remote(
+        remote: Any = ray.remote(Evaluator)
+        self._actor = remote.options(
             num_cpus=resources.get("CPU", 0),
             num_gpus=resources.get("GPU", 0),
             resources=custom,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(near, soft=True) if near is not None else "DEFAULT",
-        )(Evaluator)
-        self._actor = remote.remote()
+        ).remote()
         self.round, self.near = round, near
         self.call: Any = self._actor.prepare.remote(work)
         self.place: Place | None = None

@@ -104,7 +104,6 @@ def test_a_machine_brings_slots_and_takes_them_along(nodes: list[dict[str, Any]]
     assert len(group.ready()) == 3, "one that is at work ends with its machine, not because we think that it should"
 
 
-@pytest.mark.usefixtures("nodes")
 def test_the_machine_with_the_weights_is_filled_first(nodes: list[dict[str, Any]], settle: Callable[..., None]) -> None:
     nodes.append({"NodeID": "two", "Alive": True, "Resources": {"CPU": 2.0}})
     group = EvaluatorGroup({"CPU": 1}, "work", 4, home="two")
@@ -124,6 +123,7 @@ def test_the_machine_with_the_weights_is_filled_first(nodes: list[dict[str, Any]
     assert [each.near for each in everywhere.members] == [None] * 3
 
 
+@pytest.mark.usefixtures("nodes")
 def test_one_that_is_lost_is_replaced(settle: Callable[..., None]) -> None:
     group = EvaluatorGroup({"cpu": 3}, "work", None)
     group.fit(100)
