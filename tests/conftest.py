@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import raynas
 from raynas.nn import InputChoice, LayerChoice, Profile
 
-hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("default", max_examples=40, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

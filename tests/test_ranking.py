@@ -60,6 +60,7 @@ def test_without_the_images_it_says_where_to_find_them(
     assert "mnist.npz is absent; say where it is with --data or RAYNAS_DATA" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_what_the_methods_export_is_compared_with_random_architectures(module: Callable[[str], ModuleType]) -> None:
     ranking, methods = module("ranking"), {"spos", "darts", "enas"}
     data = stripes(64)

@@ -35,8 +35,6 @@ def test_a_run_in_process_is_the_same_twice_and_can_be_looked_at_again(
     assert figures["report"] == "runs/digits-001/report.html"
     resumed = here("resume", "runs/digits-001")
     assert "supernet " not in resumed.stdout.split("architectures in the space")[0]
-    retrained = here("retrain", str(DIGITS), "runs/digits-001/best.json", "--epochs", "1")
-    assert "test accuracy" in retrained.stdout
     as_json = json.loads(here("retrain", str(DIGITS), "runs/digits-001/best.json", "--epochs", "1", "--json").stdout)
     assert as_json["split"] == "test"
     assert 0 <= as_json["metrics"]["accuracy"] <= 1

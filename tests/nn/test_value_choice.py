@@ -268,6 +268,7 @@ print(result)
 """
 
 
+@pytest.mark.nightly
 def test_keys_are_the_same_in_every_process_and_for_every_instance() -> None:
     space: dict[str, Any] = {}
     exec(PROGRAM, space)  # here, beside a process whose hashes are others

@@ -117,6 +117,7 @@ def test_a_resumed_one_trains_the_very_same_ensemble(space: SearchSpace, separab
     assert ahead == _run(searcher, separable, range(48, 60))
 
 
+@pytest.mark.nightly
 def test_it_beats_random_search(space: SearchSpace, separable: Any, mean_best: Callable[..., float]) -> None:
     found = []
     for seed in range(5):

@@ -214,6 +214,7 @@ def _search(searcher: Searcher, space: SearchSpace, value: Callable[[Architectur
     return max(found)
 
 
+@pytest.mark.nightly
 def test_it_beats_random_search(space: SearchSpace, separable: Callable[[Architecture], float]) -> None:
     learned = sum(_search(PpoSearcher(seed=seed), space, separable, 80) for seed in range(3)) / 3
     drawn = sum(_search(make_searcher("random", {"seed": seed}), space, separable, 80) for seed in range(20)) / 20

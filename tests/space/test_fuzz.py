@@ -12,7 +12,7 @@ from raynas.errors import ArchitectureError, SpaceError
 from raynas.space import Architecture, SearchSpace
 from raynas.testing import search_spaces
 
-FUZZ = settings(max_examples=max(150, settings().max_examples))
+FUZZ = settings(max_examples=max(100, settings().max_examples))
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
 
 

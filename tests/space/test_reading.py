@@ -17,7 +17,7 @@ from raynas.space import Architecture, SearchSpace
 from raynas.space.reading import read_choices, read_masks
 from raynas.testing import example_spaces, search_spaces
 
-FUZZ = settings(max_examples=max(150, settings().max_examples))
+FUZZ = settings(max_examples=max(100, settings().max_examples))
 
 
 def _inputs(candidates: list[str], n_chosen: int | None) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def test_every_architecture_is_read_as_it_was_written() -> None:
             assert read_choices(space, architecture) == dict(architecture.indices)
 
 
+@pytest.mark.nightly
 @FUZZ
 @given(st.data(), search_spaces(), st.integers(0, 100))
 def test_a_key_too_many_or_too_few_is_named(data: st.DataObject, space: SearchSpace, seed: int) -> None:

@@ -21,6 +21,7 @@ def _within(seconds: float) -> Iterator[None]:
     assert time.process_time() - start < seconds
 
 
+@pytest.mark.nightly
 def test_a_hundred_thousand_keys_take_seconds() -> None:
     document = {f"key{i}": {"_type": "layer_choice", "_value": ["a", "b", "c"]} for i in range(50_000)}
     document |= {f"under{i}": {"_type": "choice", "_value": [1, 2], "_when": {f"key{i}": [1, 2]}} for i in range(50_000)}
@@ -33,6 +34,7 @@ def test_a_hundred_thousand_keys_take_seconds() -> None:
         assert space.validate(json.loads(architecture.to_json())) == architecture
 
 
+@pytest.mark.nightly
 def test_ten_megabytes_of_inputs_under_one_key_take_seconds() -> None:
     inputs = {"_type": "input_choice", "_value": {"candidates": [""] * 100, "n_chosen": None}, "_when": {"root": [1]}}
     document = {"root": {"_type": "choice", "_value": [1, 2]}} | {f"inputs{i}": inputs for i in range(20_000)}
@@ -85,6 +87,7 @@ def test_a_key_whose_candidates_all_make_the_same_keys_active_is_counted_once() 
         assert SearchSpace.from_json(text).size == 1_200 * 2**720_000
 
 
+@pytest.mark.nightly
 def test_one_candidate_of_a_million_makes_a_huge_number_of_inputs_active() -> None:
     inputs = {"_type": "input_choice", "_value": {"candidates": [""] * 1_000_000, "n_chosen": None}, "_when": {"root": [0]}}
     text = json.dumps({"root": {"_type": "choice", "_value": [0] * 1_000_000}, "inputs": inputs})
@@ -92,6 +95,7 @@ def test_one_candidate_of_a_million_makes_a_huge_number_of_inputs_active() -> No
         assert SearchSpace.from_json(text).size == 999_999 + 2**1_000_000
 
 
+@pytest.mark.nightly
 def test_numbers_that_take_too_long_to_count_are_refused() -> None:
     document: dict[str, Any] = {"root": {"_type": "choice", "_value": list(range(1_000))}}
     for i in range(1_000):

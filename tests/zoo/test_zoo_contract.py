@@ -13,8 +13,8 @@ import raynas.zoo as zoo
 from raynas.mutators import RandomMutator
 from raynas.nn import Profile, Profiler, Varying, freeze, generate_search_space
 
-NUM_ARCHITECTURES = 20
-NUM_PROFILES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 4
+NUM_ARCHITECTURES = 10
+NUM_PROFILES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2
 
 
 class Case(NamedTuple):
