@@ -13,6 +13,7 @@ def test_a_wrong_file_is_named_before_a_cluster_is_looked_for(tmp_path: Path) ->
         raynas.doctor("auto", file=tmp_path / "none.py")
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_the_weights_of_a_file_are_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from raynas.errors import ClusterError
 
 EXPECTED = "RAYNAS_EXPECTED_VERSIONS"  # of the packages, as whoever submitted this job has them
 PACKAGES = ("raynas", "ray", "torch")  # of which every machine needs the same version
-ANSWER_SECONDS = 60.0  # for a process to start on a machine and to answer
+ANSWER_SECONDS = 30.0  # for a process to start on a machine and to answer
 LOOK_SECONDS = 3.0  # for a network file system to show a new file
 
 
@@ -79,11 +80,13 @@ def ask_nodes(
 def check_versions() -> None:
     """Make sure that every machine has the raynas, Ray and torch of this one, and this one those of who submitted the job.
 
+    A machine that does not answer is named in a warning: it may just have gone.
+
     Raises:
         ClusterError: one has others; the message names it, with both versions.
     """
     here = versions_here()
-    answers = ask_versions(node for node in alive_nodes() if not node.is_here)
+    answers = _those_that_answer(ask_versions(node for node in alive_nodes() if not node.is_here))
     wrong = [problem for node, answer in answers.items() for problem in version_problems(node, answer, here)]
     if wrong:
         raise ClusterError(f"the machines of the cluster differ: {'; '.join(wrong)}; install the same on all of them")
@@ -118,7 +121,7 @@ def version_problems(node: Node, answer: Any, expected: dict[str, str | None]) -
 
 
 def check_storage(folder: Path) -> None:
-    """Make sure that every machine sees a folder of this one.
+    """Make sure that every machine sees a folder of this one; one that does not answer is named in a warning.
 
     Raises:
         ClusterError: one does not; the message names it.
@@ -126,7 +129,8 @@ def check_storage(folder: Path) -> None:
     others = [node for node in alive_nodes() if not node.is_here]
     if not others:
         return
-    blind = [node.name for node, answer in ask_who_sees(others, folder).items() if answer is not True]
+    answers = _those_that_answer(ask_who_sees(others, folder))
+    blind = [node.name for node, sees in answers.items() if not sees]
     if blind:
         raise ClusterError(
             f"{folder} is not on {', '.join(blind)}: what workers write there would be lost. Give --storage a folder that all "
@@ -158,6 +162,13 @@ def ask_who_sees(nodes: Iterable[Node], folder: Path) -> dict[Node, Any]:
         return ask_nodes(nodes, look, str(mark), content, LOOK_SECONDS)
     finally:
         mark.unlink(missing_ok=True)
+
+
+def _those_that_answer(answers: dict[Node, Any]) -> dict[Node, Any]:
+    for node, answer in answers.items():
+        if isinstance(answer, Exception):
+            logging.getLogger(__name__).warning("%s does not answer, and is left out: %s", node.name, answer)
+    return {node: answer for node, answer in answers.items() if not isinstance(answer, Exception)}
 
 
 def _what_tells_versions() -> Callable[[Iterable[str]], dict[str, str | None]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from raynas.errors import ClusterError
+from raynas.runtime.cluster import nodes
 from raynas.runtime.cluster.nodes import (
     EXPECTED,
     Node,
@@ -75,3 +76,14 @@ def test_a_folder_that_is_here_is_seen_here(tmp_path: Path) -> None:
     check_storage(tmp_path)
     assert list(ask_who_sees(alive_nodes(), tmp_path).values()) == [True]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_that_has_just_gone_does_not_stop_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = Node("0" * 56, "gone (192.0.2.9)", False)
+    there = alive_nodes()
+    monkeypatch.setattr(nodes, "alive_nodes", lambda: [*there, gone])
+    check_versions()
+    check_storage(tmp_path)
+    assert caplog.text.count("gone (192.0.2.9) does not answer, and is left out") == 2
