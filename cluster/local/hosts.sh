@@ -85,9 +85,11 @@ up() {
     ip link add "$BRIDGE" type bridge
     ip address add "$NET.254/24" dev "$BRIDGE"
     ip link set "$BRIDGE" up
+    start 0
+    wait_for 0 # a Ray that finds no head gives up, and begins anew
     local host
-    for ((host = 0; host < count; host++)); do start "$host"; done
-    for ((host = 0; host < count; host++)); do wait_for "$host"; done
+    for ((host = 1; host < count; host++)); do start "$host"; done
+    for ((host = 1; host < count; host++)); do wait_for "$host"; done
 }
 
 start() {

@@ -15,7 +15,7 @@ from tests.cluster.hosts import ROOT, Hosts
 from tests.whole_run import assert_is_whole, assert_nothing_holds_a_secret
 
 pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.timeout(400)]
-SMALL = ["--supernet-epochs", "2", "--num-trials", "45", "--retrain-epochs", "1", "--num-random", "1"]
+SMALL = ["--supernet-epochs", "1", "--num-trials", "30", "--retrain-epochs", "1", "--num-random", "1"]
 
 
 def wait_for(what: Callable[[], bool], search: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
@@ -57,7 +57,7 @@ def test_a_whole_run_uses_all_hosts(three_hosts: Hosts, tmp_path: Path) -> None:
     trials = pq.read_table(tmp_path / "run" / "trials.parquet")
     assert set(trials.column("state").to_pylist()) == {"completed"}
     assert set(trials.column("node").to_pylist()) == {"raynas-0", "raynas-1", "raynas-2"}
-    assert_is_whole(tmp_path / "run", 45)
+    assert_is_whole(tmp_path / "run", 30)
     assert_nothing_holds_a_secret(tmp_path, ended.stdout, ended.stderr, secrets=[(three_hosts.folder / "token").read_text()])
 
 

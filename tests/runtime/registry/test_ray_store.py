@@ -138,7 +138,7 @@ from raynas.errors import RegistryError
 
 raynas.connect()
 store, said = raynas.WeightRegistry("left")._store, []
-never = ray.remote(num_cpus=0)(lambda: time.sleep(15)).remote()
+never = ray.remote(num_cpus=0)(lambda: time.sleep(5)).remote()
 
 def wait():
     try:
