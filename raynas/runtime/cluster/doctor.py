@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -122,7 +121,6 @@ def _disk(where: str, folder: Path) -> Finding:
 def _gpus(where: str, announced: float) -> Finding:
     import torch
 
-    seen = torch.cuda.device_count() if "CUDA_VISIBLE_DEVICES" not in os.environ or not announced else int(announced)
     driver = _nvidia_driver()
     found = f"{announced:g} in Ray, driver {driver or 'none'}, torch built for {torch.version.cuda or 'CPU'}"
     if not announced:
@@ -130,7 +128,7 @@ def _gpus(where: str, announced: float) -> Finding:
         return Finding("GPUs", where, found, advice)
     if torch.version.cuda is None:
         return Finding("GPUs", where, found, "this torch cannot use a GPU: install a build for CUDA")
-    return Finding("GPUs", where, found, "" if driver and seen else "no working NVIDIA driver: see what nvidia-smi says there")
+    return Finding("GPUs", where, found, "" if driver else "no working NVIDIA driver: see what nvidia-smi says there")
 
 
 def _nvidia_driver() -> str | None:
@@ -179,7 +177,9 @@ def _bandwidth(inspectors: dict[Node, Any]) -> list[Finding]:
     findings: list[Finding] = []
     for node, inspector in list(inspectors.items())[1:]:
         source, sender = next(iter(inspectors.items()))
-        seconds = _ask_one(inspector.fetch.remote([sender.make.remote(PROBE_BYTES)]))
+        made = sender.make.remote(PROBE_BYTES)
+        ray.wait([made], timeout=ANSWER_SECONDS, fetch_local=False)
+        seconds = _ask_one(inspector.fetch.remote([made]))
         if isinstance(seconds, Exception):
             findings.append(Finding("bandwidth", node.name, str(seconds), f"no bytes come here from {source.name}"))
             continue
