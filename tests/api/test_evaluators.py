@@ -147,6 +147,7 @@ def where_tensors_lie(evaluate: Inherited) -> tuple[list[bool], float]:
     return [any(low <= tensor.data_ptr() < high for low, high in spans) for tensor in tensors], figures["loss"]
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_evaluators_read_the_data_where_it_lies_and_leave_it(tiny_task: raynas.Task) -> None:
