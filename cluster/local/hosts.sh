@@ -145,7 +145,7 @@ first_process() {
 
 wait_for() {
     local host=$1 attempt
-    for ((attempt = 0; attempt < 240; attempt++)); do
+    for ((attempt = 0; attempt < 720; attempt++)); do # three minutes, on a busy machine
         grep -qs "Ray runtime started" "$DIR/$host/log" && return
         alive "$host" || break
         sleep 0.25

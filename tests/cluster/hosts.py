@@ -46,9 +46,9 @@ class Hosts:
 
     def up(self, *options: str) -> None:
         """Start them."""
-        self.say("up", *options, seconds=120)
+        self.say("up", *options, seconds=300)
 
-    def say(self, *words: str, seconds: float = 60) -> str:
+    def say(self, *words: str, seconds: float = 200) -> str:
         """A command of the script; gives what it prints."""
         with (self.folder.parent / "said").open("w+") as said:  # a pipe would stay open as long as the hosts
             ended = subprocess.run([SCRIPT, *words], env=self._env, stdout=said, stderr=said, timeout=seconds)
@@ -57,7 +57,7 @@ class Hosts:
         assert ended.returncode == 0, f"hosts.sh {' '.join(words)}: {text}"
         return text
 
-    def run(self, host: int, *command: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, host: int, *command: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a command on a host, to its end."""
         return subprocess.run(
             [SCRIPT, "run", str(host), *command], env=self._env, capture_output=True, text=True, timeout=seconds, cwd=ROOT

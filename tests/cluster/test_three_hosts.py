@@ -14,11 +14,11 @@ import pytest
 from tests.cluster.hosts import ROOT, Hosts
 from tests.whole_run import assert_is_whole, assert_nothing_holds_a_secret
 
-pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.timeout(900)]
 SMALL = ["--supernet-epochs", "1", "--num-trials", "30", "--retrain-epochs", "1", "--num-random", "1"]
 
 
-def wait_for(what: Callable[[], bool], search: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
+def wait_for(what: Callable[[], bool], search: subprocess.Popen[bytes], log: Path, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert search.poll() is None, f"it ended: {log.read_text()}"
@@ -40,10 +40,10 @@ class Search:
         command = [sys.executable, "-m", "tests.cluster.search_program", what, str(folder), str(num_trials)]
         self.process = hosts.begin(0, *command, log=self.log)
 
-    def wait_for(self, what: Callable[[], bool], seconds: float = 120) -> None:
+    def wait_for(self, what: Callable[[], bool], seconds: float = 300) -> None:
         wait_for(what, self.process, self.log, seconds)
 
-    def assert_ends(self, seconds: float = 120) -> None:
+    def assert_ends(self, seconds: float = 300) -> None:
         """Every trial is there exactly once, and is completed."""
         assert self.process.wait(seconds) == 0, self.log.read_text()
         figures = json.loads((self.folder / "figures.json").read_text())
