@@ -10,9 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "cluster" / "local" / "hosts.sh"
-# A host that cannot be reached is given up after 5 s, not after half a minute.
+# A host that cannot be reached is given up after some 10 s, not after half a minute.
 QUICK = {"RAY_health_check_initial_delay_ms": "3000", "RAY_health_check_period_ms": "1000"}
-QUICK |= {"RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "4"}
+QUICK |= {"RAY_health_check_timeout_ms": "2000", "RAY_health_check_failure_threshold": "5"}
 
 
 def why_not() -> str | None:
