@@ -131,7 +131,7 @@ def test_a_slow_link_carries_what_takes_part(tmp_path: Path) -> None:
     with some_hosts("--hosts", "2", "--rate", "100mbit") as slow:
         python = ["env", "GLOO_SOCKET_IFNAME=eth0", "OMP_NUM_THREADS=1", sys.executable]
         worker = [*python, "benchmarks/supernet.py", "--worker", "communication"]
-        numbers = [str(tmp_path), "3", "3"]
+        numbers = [str(tmp_path), "2", "2"]
         other = slow.begin(1, *worker, "1", *numbers, log=tmp_path / "log")
         first = slow.run(0, *worker, "0", *numbers, seconds=600)
         assert first.returncode == 0, first.stderr
