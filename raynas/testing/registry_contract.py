@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from torch import Tensor, nn
 
 from raynas.errors import RegistryError, UnknownVersionError
@@ -45,6 +45,7 @@ class RegistryContract:
         num_examples: how many random sequences of commands are tried.
         num_commands: how long each is at most.
         num_restarts: how many of them may be restarts; what is not in this process takes its time.
+        phases: of hypothesis; without ``Phase.shrink`` a sequence that fails is shown as it was found.
 
     Example:
         >>> from raynas.weights import LocalStore, Registry, Storage
@@ -58,6 +59,7 @@ class RegistryContract:
     num_examples = 25
     num_commands = 25
     num_restarts = 25
+    phases = tuple(Phase)
 
     def make_registry(self, name: str, storage_path: Path) -> Registry:
         """An empty registry that keeps three versions and mirrors them there."""
@@ -75,7 +77,13 @@ class RegistryContract:
         opened.close()
 
     def test_random_sequences_keep_what_was_promised(self, tmp_path_factory: pytest.TempPathFactory) -> None:
-        rules = settings(max_examples=self.num_examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        rules = settings(
+            max_examples=self.num_examples,
+            phases=self.phases,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        )
         commands = st.lists(st.tuples(st.sampled_from(COMMANDS), st.integers(0, 2**31)), max_size=self.num_commands)
 
         @rules

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 import ray
 import torch
+from hypothesis import Phase
 from torch import nn
 
 import raynas
@@ -30,6 +31,7 @@ class TestRay(RegistryContract):
     num_examples = 4
     num_commands = 12
     num_restarts = 2
+    phases = (Phase.generate,)  # making a sequence shorter takes minutes
     opened: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True, scope="class")
