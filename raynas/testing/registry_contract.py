@@ -100,7 +100,8 @@ class RegistryContract:
                         num_restarts += 1
                         expectation.release_all()
                         registry.flush()
-                        expectation.registry = registry = self.restart(registry, folder / "mirror")
+                        registry = self.restart(registry, folder / "mirror")
+                        expectation.restarted(registry)
                     else:
                         expectation.play(command, Random(seed))
                     expectation.check()

@@ -24,7 +24,7 @@ class Expectation:
         keep: how many versions the registry keeps.
 
     Attributes:
-        registry: may be replaced by what came back after a restart.
+        registry: what is watched.
     """
 
     def __init__(self, registry: Registry, net: nn.Module, *, keep: int) -> None:
@@ -34,6 +34,12 @@ class Expectation:
         self._versions: dict[int, State] = {}
         self._leases: list[Lease] = []
         self._newest = 0
+        self._from_before: set[int] = set()  # versions that were there at a restart, and may stay for leases of before
+
+    def restarted(self, registry: Registry) -> None:
+        """Whatever holds the registry has died and come back."""
+        self.registry = registry
+        self._from_before |= set(self._versions)
 
     def play(self, command: str, rng: Random) -> None:
         """One command with random arguments; where it makes no sense yet, nothing."""
@@ -45,7 +51,9 @@ class Expectation:
 
     def check(self) -> None:
         """The registry has the versions that it must have, each of them whole."""
-        assert self.registry.versions() == sorted(self._versions)
+        found = self.registry.versions()
+        assert found == sorted(found)
+        assert set(self._versions) <= set(found) <= set(self._versions) | self._from_before
         if self._versions:
             assert self.registry.newest() == max(self._versions)
             self._fetch(Random(0))
@@ -105,6 +113,7 @@ class Expectation:
             assert version not in self._leased()
             assert version < max(self._versions)
             del self._versions[version]
+            self._from_before.discard(version)
 
     def _published(self, version: int, state: State) -> None:
         assert version > self._newest
