@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Several hosts on one Linux machine, with a Ray cluster over them. Each has its own address, processes, /dev/shm and /tmp/ray,
 # so its own object store; the file system is the one of the machine, so any other folder is storage that all hosts see.
-# Needs root, iproute2, util-linux, and raynas in the Python that is first in PATH (or PYTHON=...).
+# Needs root, iproute2, util-linux, procps, and raynas in the Python that is first in PATH (or PYTHON=...).
 set -euo pipefail
 
 usage() {
@@ -98,7 +98,7 @@ start() {
     # shellcheck source=/dev/null
     source "$DIR/settings"
     mkdir -p "$DIR/$host/ray"
-    rm -f "$DIR/$host/pid" "$DIR/$host/ready"
+    rm -f "$DIR/$host/pid"
     ip link delete "raynas-v$host" 2>/dev/null || true
     environment
     # --kill-child: with the first process everything on the host ends
@@ -115,7 +115,6 @@ start() {
         tc qdisc add dev "raynas-v$host" root tbf rate "$rate" burst 256kb latency 100ms
         enter "$host" tc qdisc add dev eth0 root tbf rate "$rate" burst 256kb latency 100ms
     fi
-    touch "$DIR/$host/linked"
 }
 
 # Runs on the host: brings its network up, then keeps its Ray running, as a service manager does.
@@ -161,7 +160,7 @@ down() {
         ip link delete "raynas-v$host" 2>/dev/null || true
     done
     ip link delete "$BRIDGE" 2>/dev/null || true
-    rm -rf "$DIR"
+    [[ ! -f $DIR/settings ]] || rm -rf "$DIR" # and no folder that is not ours
 }
 
 main() {

@@ -91,6 +91,8 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else on standard output."
 )
 
+run_options = several(click.argument("file"), plan_options, place_options, cluster_options, json_option)
+
 
 def given(options: dict[str, Any]) -> list[str]:
     """The command line that says these options again."""

@@ -10,15 +10,11 @@ import click
 import raynas
 from raynas.cli.display import TerminalDisplay, to_stderr
 from raynas.cli.job_commands import follow
-from raynas.cli.options import cluster_options, given, json_option, place_options, plan_options
+from raynas.cli.options import cluster_options, given, json_option, run_options
 
 
 @click.command()
-@click.argument("file")
-@plan_options
-@place_options
-@cluster_options
-@json_option
+@run_options
 def run(file: str, **options: Any) -> None:
     """Do everything: supernet, search, retraining, report.
 
@@ -30,11 +26,7 @@ def run(file: str, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("file")
-@plan_options
-@place_options
-@cluster_options
-@json_option
+@run_options
 def supernet(file: str, **options: Any) -> None:
     """Train the supernet and stop; raynas resume goes on.
 
@@ -46,11 +38,7 @@ def supernet(file: str, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("file")
-@plan_options
-@place_options
-@cluster_options
-@json_option
+@run_options
 def search(file: str, **options: Any) -> None:
     """Train the supernet, search it and stop; raynas resume goes on.
 

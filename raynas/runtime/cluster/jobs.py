@@ -36,21 +36,18 @@ class Jobs:
         except Exception as error:  # ConnectionError, RuntimeError, what requests raises
             raise ClusterError(f"the cluster at {address} cannot be reached: {_one_line(error)}") from error
 
-    def submit(
-        self, name: str, command: Sequence[str], *, folder: Path | None = None, env: dict[str, str] | None = None
-    ) -> None:
+    def submit(self, name: str, command: Sequence[str], *, folder: Path | None = None) -> None:
         """Run a command on the head.
 
         Args:
             name: of the job.
             command: and its arguments.
             folder: goes along, and is the command's working folder; without what is listed in ``NOT_SHIPPED``.
-            env: variables of the command.
 
         Raises:
             ClusterError: there is a job of that name, or the cluster does not take it.
         """
-        runtime: dict[str, Any] = {"env_vars": {**(env or {}), EXPECTED: json.dumps(versions_here())}}
+        runtime: dict[str, Any] = {"env_vars": {EXPECTED: json.dumps(versions_here())}}
         if folder is not None:
             runtime |= {"working_dir": str(folder), "excludes": NOT_SHIPPED}
         try:
