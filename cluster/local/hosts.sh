@@ -19,6 +19,7 @@ usage: hosts.sh COMMAND
   start HOST      start it again
   status          which hosts there are
   down            end everything
+  check           say what this machine lacks for them, if it lacks something
 
 example: hosts.sh up --hosts 3 && hosts.sh run 0 raynas run examples/digits.py --address auto; hosts.sh down
 END
@@ -26,8 +27,8 @@ END
 
 DIR=${RAYNAS_HOSTS:-/tmp/raynas-hosts} # what is known of the hosts, their logs and their /tmp/ray
 PYTHON=${PYTHON:-$(command -v python3 || true)}
-BRIDGE=raynas0
-NET=10.77.0 # host N has the address $NET.(N+1), this machine $NET.254
+LINK=raynas0 # from this machine to the switch between the hosts, which lies in a network of its own, past no filter of this one
+NET=10.77.0  # host N has the address $NET.(N+1), this machine $NET.254
 PORT=6379
 
 fail() {
@@ -53,6 +54,24 @@ enter() {
     nsenter --target "$(first "$host")" --mount --uts --ipc --net --pid --wdns="$PWD" -- "$@"
 }
 
+# In the network of a process.
+within() {
+    nsenter --target "$1" --net -- "${@:2}"
+}
+
+switch() { within "$(cat "$DIR/switch")" "$@"; }
+
+# Begins a process that keeps a new network, and prints its id.
+new_network() {
+    local attempt
+    setsid unshare --net sleep infinity &>/dev/null </dev/null &
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        [[ $(readlink "/proc/$!/ns/net") == "$(readlink /proc/self/ns/net)" ]] || break
+        sleep 0.05
+    done
+    echo $!
+}
+
 # What every process on a host needs to find the cluster and to be let in.
 environment() {
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$DIR/token RAY_USAGE_STATS_ENABLED=${RAY_USAGE_STATS_ENABLED:-0}
@@ -73,18 +92,20 @@ up() {
         esac
         shift 2
     done
-    [[ $(id -u) == 0 ]] || fail "network namespaces need root"
-    [[ -z $(ls "/sys/class/net/$BRIDGE/brif" 2>/dev/null) ]] || fail "there are hosts already; end them with: hosts.sh down"
+    check
+    [[ ! -e /sys/class/net/$LINK ]] || fail "there are hosts already; end them with: hosts.sh down"
     [[ ! -e $DIR ]] || fail "$DIR is left of other hosts; remove it with: hosts.sh down"
     ((${#DIR} <= 40)) || fail "$DIR is too long for the sockets of Ray"
-    [[ -x $PYTHON ]] || fail "there is no python3 in PATH; name one with PYTHON=..."
     mkdir -p "$DIR"
     (umask 077 && head -c 32 /dev/urandom | base64 | tr -d '/+=\n' >"$DIR/token")
     printf 'cpus=%q memory=%q store=%q rate=%q\n' "$cpus" "$memory" "$store" "$rate" >"$DIR/settings"
-    ip link delete "$BRIDGE" 2>/dev/null || true # left of hosts that are no more
-    ip link add "$BRIDGE" type bridge
-    ip address add "$NET.254/24" dev "$BRIDGE"
-    ip link set "$BRIDGE" up
+    new_network >"$DIR/switch"
+    switch ip link add bridge0 type bridge
+    switch ip link set bridge0 up
+    ip link add "$LINK" type veth peer name machine netns "$(cat "$DIR/switch")"
+    switch ip link set machine master bridge0 up
+    ip address add "$NET.254/24" dev "$LINK"
+    ip link set "$LINK" up
     start 0
     wait_for 0 # a Ray that finds no head gives up, and begins anew
     local host
@@ -99,7 +120,7 @@ start() {
     source "$DIR/settings"
     mkdir -p "$DIR/$host/ray"
     rm -f "$DIR/$host/pid"
-    ip link delete "raynas-v$host" 2>/dev/null || true
+    switch ip link delete "host$host" 2>/dev/null || true
     environment
     # --kill-child: with the first process everything on the host ends
     setsid unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc \
@@ -109,10 +130,10 @@ start() {
         pgrep --parent "$outside" >"$DIR/$host/pid" && break
         sleep 0.05
     done
-    ip link add "raynas-v$host" type veth peer name eth0 netns "$(first "$host")"
-    ip link set "raynas-v$host" master "$BRIDGE" up
+    switch ip link add "host$host" type veth peer name eth0 netns "$(first "$host")"
+    switch ip link set "host$host" master bridge0 up
     if [[ -n $rate ]]; then
-        tc qdisc add dev "raynas-v$host" root tbf rate "$rate" burst 256kb latency 100ms
+        switch tc qdisc add dev "host$host" root tbf rate "$rate" burst 256kb latency 100ms
         enter "$host" tc qdisc add dev eth0 root tbf rate "$rate" burst 256kb latency 100ms
     fi
 }
@@ -153,13 +174,45 @@ wait_for() {
     fail "host $host did not start"
 }
 
+# Fails, saying why, where there cannot be several hosts.
+check() {
+    local program said
+    [[ $(id -u) == 0 ]] || fail "network namespaces need root"
+    for program in ip nsenter pgrep setsid unshare; do
+        [[ -n $(command -v "$program") ]] || fail "there is no program $program"
+    done
+    [[ -x $PYTHON ]] || fail "there is no python3 in PATH; name one with PYTHON=..."
+    said=$(unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc "$0" probe 2>&1) ||
+        fail "this machine cannot have hosts that reach each other: ${said:-no connection from one to the other}"
+}
+
+# Two networks on a bridge, as the hosts have them, and a connection from one to the other.
+probe() {
+    local number at attempt
+    ip link add bridge0 type bridge
+    ip link set bridge0 up
+    for number in 1 2; do
+        at=$(new_network)
+        ip link add "host$number" type veth peer name eth0 netns "$at"
+        ip link set "host$number" master bridge0 up
+        within "$at" ip address add "$NET.$number/24" dev eth0
+        within "$at" ip link set eth0 up
+        ((number > 1)) || within "$at" "$PYTHON" -m http.server --bind "$NET.1" "$PORT" &>/dev/null &
+    done
+    for ((attempt = 0; attempt < 40; attempt++)); do
+        ! within "$at" timeout 1 bash -c "exec 3<>/dev/tcp/$NET.1/$PORT" 2>/dev/null || return 0
+        sleep 0.25
+    done
+    return 1
+}
+
 down() {
     local host
     for host in $(hosts); do
         ! alive "$host" || kill -KILL "$(first "$host")"
-        ip link delete "raynas-v$host" 2>/dev/null || true
     done
-    ip link delete "$BRIDGE" 2>/dev/null || true
+    [[ ! -s $DIR/switch ]] || kill -KILL "$(cat "$DIR/switch")" 2>/dev/null || true
+    ip link delete "$LINK" 2>/dev/null || true # goes with the switch, but not at once
     [[ ! -f $DIR/settings ]] || rm -rf "$DIR" # and no folder that is not ours
 }
 
@@ -184,12 +237,12 @@ main() {
             ;;
         cut | mend)
             known "${1:-}"
-            ip link set "raynas-v$1" "$([[ $command == cut ]] && echo down || echo up)"
+            switch ip link set "host$1" "$([[ $command == cut ]] && echo down || echo up)"
             ;;
         kill)
             known "${1:-}"
             alive "$1" || fail "host $1 is not running"
-            ip link set "raynas-v$1" down # nobody hears of it
+            switch ip link set "host$1" down # nobody hears of it
             kill -KILL "$(first "$1")"
             ;;
         start)
@@ -204,6 +257,8 @@ main() {
             done
             ;;
         down) down ;;
+        check) check ;;
+        probe) probe ;;
         first_process) first_process "$@" ;;
         -h | --help | help) usage ;;
         *)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,19 +15,11 @@ QUICK = {"RAY_health_check_initial_delay_ms": "3000", "RAY_health_check_period_m
 QUICK |= {"RAY_health_check_timeout_ms": "2000", "RAY_health_check_failure_threshold": "5"}
 
 
+@functools.cache
 def why_not() -> str | None:
     """What this machine lacks for several hosts; ``None`` if nothing."""
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    for program in ("ip", "unshare", "nsenter", "setsid", "pgrep"):
-        if shutil.which(program) is None:
-            return f"there is no {program}"
-    tried = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], capture_output=True, text=True)
-    if tried.returncode != 0:
-        return f"namespaces are not allowed: {tried.stderr.strip()}"
-    bridge = "ip link add rntest type bridge && ip link delete rntest"
-    tried = subprocess.run(["unshare", "--net", "sh", "-c", bridge], capture_output=True, text=True)
-    return f"bridges are not allowed: {tried.stderr.strip()}" if tried.returncode != 0 else None
+    tried = subprocess.run([SCRIPT, "check"], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True)
+    return tried.stderr.strip() if tried.returncode != 0 else None
 
 
 class Hosts:
