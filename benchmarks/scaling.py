@@ -3,19 +3,19 @@
 hosts: 1, 2 and 3 hosts of one CPU each (cluster/local/hosts.sh; needs root and network namespaces), one slot each.
 slots: one Ray on this machine, slots that take no CPU, up to 200: where the driver becomes the limit.
 
-Rates are those once every slot has ended a trial. --picture writes them as a PNG. The last line is all figures as JSON.
+Rates are those once every slot is there. --picture writes them as a PNG. The last line is all figures as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +27,42 @@ SPACE = raynas.SearchSpace({f"k{number}": {"_type": "choice", "_value": list(ran
 SLOTS = (10, 50, 100, 200)
 
 
-def sleep(seconds: float, trial: raynas.Trial) -> None:
-    """A trial that takes its time and nothing else."""
-    time.sleep(seconds)
-    trial.report(accuracy=trial.id)
+class Sleep:
+    """A trial that takes its time and nothing else; the first one of each slot waits until all slots are there."""
+
+    def __init__(self, seconds: float, folder: Path, num_slots: int) -> None:
+        self.seconds, self.folder, self.num_slots = seconds, folder, num_slots
+
+    def setup(self) -> None:
+        (self.folder / uuid.uuid4().hex).touch()
+
+    def evaluate(self, trial: raynas.Trial) -> None:
+        while self.num_slots and len(os.listdir(self.folder)) < self.num_slots:  # noqa: PTH208
+            time.sleep(0.5)
+        self.num_slots = 0
+        time.sleep(self.seconds)
+        trial.report(accuracy=trial.id)
 
 
 def rate(num_slots: int, seconds: float, rounds: int, num_cpus: float) -> float:
-    """Trials a minute."""
+    """Trials a minute, once all slots are there."""
     with tempfile.TemporaryDirectory() as folder:
+        there = Path(folder) / "there"
+        there.mkdir()
         result = raynas.search(
             SPACE,
-            functools.partial(sleep, seconds),
-            num_trials=num_slots * (rounds + 1),
+            Sleep(seconds, there, num_slots),
+            num_trials=num_slots * (rounds + 2),
             engine="pool",
             max_concurrent=num_slots,
             resources_per_trial={"cpu": num_cpus},
             storage_path=folder,
             progress=False,
         )
+        all_there = max(path.stat().st_mtime for path in there.iterdir())
     records = result.records.values()
-    starts = sorted(record.start for record in records if record.start is not None)
-    warm, last = starts[num_slots - 1] + seconds, starts[-1]
+    warm = all_there + 1 + seconds  # those that waited have ended their first one
+    last = max(record.start for record in records if record.start is not None)
     ended = sum(record.end is not None and warm < record.end <= last for record in records)
     return 60 * ended / (last - warm)
 
@@ -113,7 +127,7 @@ def main() -> None:
     if options.only != "hosts":
         raynas.connect("local")
         for number in SLOTS[:1] if options.quick else SLOTS:
-            figures["slots"][number] = round(rate(number, seconds, max(3, rounds // 4), 0), 1)
+            figures["slots"][number] = round(rate(number, seconds, rounds, 0), 1)
         raynas.disconnect()
     for name in ("hosts", "slots"):
         for number, found in figures[name].items():

@@ -23,6 +23,7 @@ RaynasError
 │   └── NoRoomError (MemoryError)           the object store is too small
 ├── RunExistsError (FileExistsError)     the run folder is there already
 ├── RunNotFoundError (FileNotFoundError) there is no such run
+├── RunTakenOverError (RuntimeError)     another process drives the run now
 └── RunDamagedError (OSError)            a file of a run cannot be read
 
 TrialStopped (BaseException) is no error and stands beside the tree: it ends a trial that a scheduler has stopped.
@@ -121,6 +122,10 @@ class RunExistsError(RaynasError, FileExistsError):
 
 class RunNotFoundError(RaynasError, FileNotFoundError):
     """There is no such run."""
+
+
+class RunTakenOverError(RaynasError, RuntimeError):
+    """Another process drives the run now; what this one did since is not kept."""
 
 
 class RunDamagedError(RaynasError, OSError):

@@ -2,8 +2,12 @@
 
 import gc
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
+from pyarrow.fs import S3FileSystem
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,6 +42,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     changed -= {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # pytest's own, and torch.compile's
     changed -= {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}  # scikit-learn's, when it is imported
     changed -= {"RAY_CLIENT_MODE"}  # Ray's, when it is imported
+    changed -= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}  # those of the session's S3 server
     assert not changed, f"environment variables changed: {changed}"
 
 
@@ -54,6 +60,50 @@ def _new_threads(before: set[threading.Thread]) -> list[str]:
 def _lives_on(thread: threading.Thread) -> bool:
     """Whether a library keeps the thread for the life of the process: Ray's, and the monitor of torch's progress bars."""
     return thread.name.startswith(("ray", "raylet", "raynas-progress", "tqdm_monitor"))
+
+
+class S3Server:
+    """moto's server, in a process of its own, on a port that is free."""
+
+    def __enter__(self) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                assert self._process.poll() is None, "moto's server did not start"
+                assert time.monotonic() < deadline, "moto's server does not answer"
+                time.sleep(0.1)
+            else:
+                return f"127.0.0.1:{port}"
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Callable[[], str]]:
+    """A server that speaks S3; gives the URI of a folder in it in which nothing is."""
+    with pytest.MonkeyPatch.context() as patch, S3Server() as host:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        S3FileSystem(endpoint_override=host, scheme="http", region="us-east-1", allow_bucket_creation=True).create_dir("bucket")
+        yield lambda: f"s3://bucket/{uuid.uuid4().hex}?scheme=http&endpoint_override={host}&region=us-east-1"
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where storage is: in a folder, and in an object store."""
+    if request.param == "disk":
+        return str(tmp_path / "deep" / "place")
+    uri: str = request.getfixturevalue("s3")()
+    return uri
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from raynas.oneshot import (
     score,
     write_checkpoint,
 )
+from raynas.storage import Storage
 from raynas.weights import Lease
 
 WEIGHTS = "model.safetensors"
@@ -173,8 +174,8 @@ class FromScratch:
             self._job(trial), World(device=self.device), TrainHooks(callbacks=(_EachEpoch(self, trial, cost),))
         )
         kept = trial.load()
-        if kept is not None and is_checkpoint(kept):
-            read_checkpoint(trainer, kept)
+        if kept is not None and is_checkpoint(Storage(kept)):
+            read_checkpoint(trainer, Storage(kept))
         trainer.train()
         if trial.keeps_files:
             save_weights(trainer.model, trial)
@@ -203,7 +204,8 @@ class _EachEpoch(Callback):
             return
         if self.trial.keeps_files:
             with tempfile.TemporaryDirectory() as folder:
-                self.trial.save(write_checkpoint(trainer, Path(folder)))
+                write_checkpoint(trainer, Storage(folder))
+                self.trial.save(folder)
         self.evaluate.report(trainer, self.trial, self.cost)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from raynas.api.run_archive import pack, unpack
 from raynas.api.run_folder import RunFolder
 from raynas.errors import ClusterError, OptionError, TaskError
+from raynas.storage import is_uri
 
 POLL_SECONDS = 0.5
 PACK_SECONDS = 600.0
@@ -174,7 +175,7 @@ def is_dashboard(address: str) -> bool:
 
 
 def _check_place(place: str) -> None:
-    if not Path(place).is_absolute():
+    if not Path(place).is_absolute() and not is_uri(place):
         raise OptionError(
-            f"{place!r} is a relative path; on a cluster give an absolute one, of storage that all machines share"
+            f"{place!r} is a relative path; on a cluster give an absolute one, of storage that all machines share, or a URI"
         )

@@ -29,7 +29,7 @@ def read_known(source: str | Path | Sequence[Mapping[str, Any]], space: SearchSp
         ArchitectureError: an architecture does not fit the space.
         OptionError: a metric is missing or is no number.
     """
-    entries = _of_run(Path(source)) if isinstance(source, str | Path) else [_of_entry(entry, objective) for entry in source]
+    entries = _of_run(source) if isinstance(source, str | Path) else [_of_entry(entry, objective) for entry in source]
     known = []
     for number, (architecture, metrics) in enumerate(entries):
         try:
@@ -43,7 +43,7 @@ def read_known(source: str | Path | Sequence[Mapping[str, Any]], space: SearchSp
     return known
 
 
-def _of_run(path: Path) -> list[tuple[Mapping[str, Any], dict[str, float]]]:
+def _of_run(path: str | Path) -> list[tuple[Mapping[str, Any], dict[str, float]]]:
     state = SearchState.read(RunFolder.open(path).journal)
     return [(record.architecture, record.metrics) for record in state.completed()]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from raynas.api.connection import ray_is_running
 from raynas.errors import OptionError
-from raynas.weights import KEEP, Registry, ShardStore, Storage, open_local_store
+from raynas.storage import Storage
+from raynas.weights import KEEP, Registry, ShardStore, open_local_store
 
 
 class WeightRegistry(Registry):

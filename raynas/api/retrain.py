@@ -22,6 +22,7 @@ from raynas.errors import RegistryError
 from raynas.nn import freeze, generate_search_space
 from raynas.oneshot import Log, Task, Trainer, TrainHooks, TrainingJob, TrainOptions, World, make_trainer, score
 from raynas.space import Architecture
+from raynas.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def retrain(
         use_gpu: one GPU for each worker.
         epochs: passes over the training data.
         seed: of weights and data order.
-        storage_path: the folder of run folders, for checkpoints and events of training under Ray; a scratch folder that is
-            removed at the end if ``None``. With workers on several machines it has to be one that all of them see.
+        storage_path: the folder of run folders, or its URI, for checkpoints and events of training under Ray; a scratch folder
+            that is removed at the end if ``None``. With workers on several machines it has to be one that all of them see.
         name: of the run folder.
         wait: seconds that training waits for room for its workers in the cluster, at its start and after a failure.
         on_progress: called with the steps done, the steps in all, and figures.
@@ -96,7 +97,7 @@ def retrain(
         from raynas.runtime import TrainDriverOptions
 
         with _open_folder(storage_path, name) as folder:
-            where = TrainDriverOptions(num_workers, use_gpu, folder, "retrain", wait=wait)
+            where = TrainDriverOptions(num_workers, use_gpu, folder.path, folder.storage, "retrain", wait=wait)
             metrics, model = _train_on_ray(job, split, where, on_progress)
     else:
         world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
@@ -123,20 +124,25 @@ def load_retrained(task: Task, architecture: Mapping[str, Any], path: str | Path
 class ScoreAndKeep:
     """What a worker does with a model when it is trained."""
 
-    def __init__(self, split: str, path: Path) -> None:
-        self.split, self.path = split, path
+    def __init__(self, split: str, storage: Storage) -> None:
+        self.split, self.storage = split, storage
 
     def __call__(self, trainer: Trainer) -> dict[str, Any]:
         task = trainer.task
-        save_model(trainer.model, str(self.path))
+        with tempfile.TemporaryDirectory(prefix="raynas-") as scratch:
+            path = Path(scratch) / WEIGHTS
+            save_model(trainer.model, str(path))
+            self.storage.write(WEIGHTS, path.read_bytes())
         return score(trainer.model, task, task.data(self.split), device=trainer.world.device)
 
 
 @contextmanager
-def _open_folder(storage_path: str | Path | None, name: str) -> Iterator[Path]:
+def _open_folder(storage_path: str | Path | None, name: str) -> Iterator[RunFolder]:
     """The run folder; in a scratch folder if there is no ``storage_path``."""
     with tempfile.TemporaryDirectory() as scratch:
-        yield RunFolder.create(storage_path if storage_path is not None else scratch, name).path
+        folder = RunFolder.create(storage_path if storage_path is not None else scratch, name)
+        with folder.kept():
+            yield folder
 
 
 def _train_on_ray(job: TrainingJob, split: str, where: Any, log: Log | None) -> tuple[dict[str, Any], nn.Module]:
@@ -144,6 +150,6 @@ def _train_on_ray(job: TrainingJob, split: str, where: Any, log: Log | None) -> 
     from raynas.runtime import train_on_ray
 
     assert job.architecture is not None
-    weights = where.folder.resolve() / WEIGHTS
-    metrics, _ = train_on_ray(job, ScoreAndKeep(split, weights), where, on_progress=log)
-    return metrics, load_retrained(job.task, job.architecture, weights)
+    metrics, _ = train_on_ray(job, ScoreAndKeep(split, where.storage), where, on_progress=log)
+    with where.storage.fetched(WEIGHTS) as path:
+        return metrics, load_retrained(job.task, job.architecture, path)

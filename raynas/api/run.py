@@ -21,7 +21,7 @@ from raynas.api.supernet import train_supernet
 from raynas.api.task_file import load_task_file
 from raynas.api.within import Within, within
 from raynas.errors import NoMoreTrials, OptionError, RunNotFoundError
-from raynas.explore import Searcher, SearchSession
+from raynas.explore import SavedFiles, Searcher, SearchSession
 from raynas.nn import Profiler, generate_search_space
 from raynas.report import write_report
 from raynas.space import Architecture
@@ -66,13 +66,17 @@ class Run:
 
     def run(self, until: str = "report") -> dict[str, Any]:
         """Do what is left to do, up to a stage; gives the figures of ``result.json``."""
+        with self.folder.kept():
+            return self._run(until)
+
+    def _run(self, until: str) -> dict[str, Any]:
+        done = self.folder.read_result().get("seconds", {})
         stages: dict[str, Callable[[], dict[str, Any]]] = {
             "space": self._space,
             "supernet": self._supernet,
             "search": self._search,
             "retrain": self._retrain,
         }
-        done = self.folder.read_result().get("seconds", {})
         left = [name for name in stages if name in STAGES[: STAGES.index(until) + 1] and name not in done]
         if any(self._needs_ray(name) for name in left):
             self._connect()  # before anything else: what is wrong with a cluster should not cost a supernet
@@ -128,7 +132,7 @@ class Run:
     def _search(self) -> dict[str, Any]:
         plan, (metric, mode) = self.plan, self.task.objective
         self.display.stage("search", f"{plan.searcher}, {plan.num_trials} trials, engine {plan.engine}, inherited weights")
-        registry = WeightRegistry(self.folder.registry, self.folder.weights.resolve())
+        registry = WeightRegistry(self.folder.registry, self.folder.weights)
         result = search(
             self.space,
             inherited(self.task, registry=registry),
@@ -182,7 +186,10 @@ class Run:
         metric = self.task.objective[0]
         if metric not in result.records[0].metrics:
             raise OptionError(f"retraining the best architecture failed: {result.records[0].error}")
-        shutil.copy2(self.folder.path / "retrain" / "checkpoints" / "00000" / WEIGHTS, self.folder.path / WEIGHTS)
+        saved = SavedFiles(self.folder.storage.folder("retrain/checkpoints"), 0)
+        files = saved.load()
+        assert files is not None
+        shutil.copy2(files / WEIGHTS, self.folder.path / WEIGHTS)
         values = [record.metrics[metric] for record in result.records.values() if metric in record.metrics]
         figures: dict[str, Any] = {f"{split}_{metric}": values[0], f"random_{split}_{metric}": values[1:]}
         if values[1:]:
@@ -220,7 +227,7 @@ class Run:
 
         connect(object_store_bytes=self.plan.object_store_memory)
         if not self._allow_local:
-            check_storage(self.folder.path.resolve())
+            check_storage(self.folder.storage)
 
 
 class Listed(Searcher):
@@ -255,7 +262,7 @@ def start_run(
         file: defines ``task``.
         display: see ``Run``.
         plan: what is done.
-        storage_path: the folder of run folders.
+        storage_path: the folder of run folders, or its URI.
         name: of the run folder; the file's name, numbered, if ``None``.
         allow_local: see ``Run``.
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+
+from raynas.api.working_copy import DRIVER, WorkingCopy, storage_of
 from raynas.errors import OptionError, RunDamagedError, RunExistsError, RunNotFoundError
+from raynas.storage import Storage, is_uri
 
 
 class RunFolder:
@@ -16,16 +21,40 @@ class RunFolder:
 
     Args:
         path: the folder; made if it is not there.
+
+    Attributes:
+        path: the folder on this machine; of a run that is kept in an object store, a copy (see ``working_copy``).
+        storage: where the run is kept, and where workers write: the folder itself, or a URI.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, copy: WorkingCopy | None = None) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        self.path = path
+        self.path, self.storage = path, copy.storage if copy is not None else storage_of(path)
+        self._copy = copy
+
+    @property
+    def shown(self) -> str:
+        """The run as messages name it."""
+        return str(self.path) if self.storage.local_path is not None else self.storage.path("")[:-1]
+
+    @property
+    def result_place(self) -> Path | str:
+        """What a result says of where its run is."""
+        return self.path if self.storage.local_path is not None else self.shown
+
+    def kept(self) -> AbstractContextManager[None]:
+        """While a ``with`` block runs, the storage follows what changes here, and is up to date after it.
+
+        Raises:
+            RunTakenOverError: another process has gone on with the run.
+            OSError: the storage cannot be written.
+        """
+        return self._copy.kept() if self._copy is not None else nullcontext()
 
     @property
     def registry(self) -> str:
         """The name of the run's weight registry: folders of one name may lie in several places."""
-        place = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:8]
+        place = hashlib.sha256(self.storage.place.encode()).hexdigest()[:8]
         return f"{self.path.name}-{place}"
 
     @property
@@ -53,12 +82,14 @@ class RunFolder:
         return self.path / "plan.json"
 
     @property
-    def weights(self) -> Path:
-        return self.path / "weights"
+    def weights(self) -> str:
+        """The place of the registry's mirror."""
+        return self.storage.folder("weights").place
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+    def keep(self, path: Path) -> None:
+        """Bring one file to the storage, without driving the run. Raises ``OSError`` if it cannot be written."""
+        if self._copy is not None:
+            self.storage.write(path.relative_to(self.path).as_posix(), path.read_bytes())
 
     def read_result(self) -> dict[str, Any]:
         """The figures so far; empty if there are none yet."""
@@ -76,54 +107,99 @@ class RunFolder:
     def create(cls, storage_path: str | Path, name: str, *, resume: bool = False) -> RunFolder:
         """A new folder, or with ``resume`` one that may be there.
 
+        Args:
+            storage_path: the folder of run folders, or its URI: ``s3://bucket/runs``.
+            name: of the run.
+            resume: whether it may be there.
+
         Raises:
             RunExistsError: it is there and ``resume`` is not set.
-            OptionError: the name is not a plain folder name, or the storage is no folder.
+            OptionError: the name is not a plain folder name, or the URI is none that can be opened.
         """
-        _check_place(storage_path)
         if not name or Path(name).name != name or name in (".", ".."):
             raise OptionError(f"name is {name!r}; expected a plain folder name")
+        there = RunExistsError(
+            f"the run {storage_path}/{name} is there already; take another name, or go on with it by resume=True"
+        )
+        if is_uri(storage_path):
+            root = _opened(storage_path)
+            if _is_there(root, name):
+                if not resume:
+                    raise there
+                return cls._copied(root, name)
+            try:
+                driver = root.folder(name).claim(DRIVER)
+            except OSError as error:
+                raise OptionError(f"storage {root.path('')[:-1]} cannot be written: {error}") from None
+            if driver is None:
+                raise there
+            copy = WorkingCopy(root, name, driver)
+            return cls(copy.path, copy)
         path = Path(storage_path) / name
         if path.exists() and any(path.iterdir()) and not resume:
-            raise RunExistsError(f"the run {path} is there already; take another name, or go on with it by resume=True")
+            raise there
         return cls(path)
 
     @classmethod
     def numbered(cls, storage_path: str | Path, stem: str) -> RunFolder:
         """The first free one of ``stem-001``, ``stem-002``, ... Raises ``OptionError`` as ``create`` does."""
-        _check_place(storage_path)
-        Path(storage_path).mkdir(parents=True, exist_ok=True)
         number = 1
+        if not is_uri(storage_path):
+            Path(storage_path).mkdir(parents=True, exist_ok=True)
         while True:
-            path = Path(storage_path) / f"{stem}-{number:03d}"
+            name = f"{stem}-{number:03d}"
             try:
-                path.mkdir()
+                if is_uri(storage_path):
+                    return cls.create(storage_path, name)
+                (Path(storage_path) / name).mkdir()
             except FileExistsError:
                 number += 1
             else:
-                return cls(path)
+                return cls(Path(storage_path) / name)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
-        """A folder that is there.
+        """A folder that is there, by its path or its URI.
 
         Raises:
             RunNotFoundError: it is not; the message lists runs beside it.
+            OptionError: the URI is none that can be opened.
         """
-        path = Path(path)
-        if not path.is_dir():
+        if is_uri(path):
+            place, mark, query = str(path).partition("?")
+            parent, _, name = place.rstrip("/").rpartition("/")
+            root = _opened(f"{parent}{mark}{query}")
+            if _is_there(root, name):
+                return cls._copied(root, name)
+            beside, where = root.folders(), parent
+        else:
+            path = Path(path)
+            if path.is_dir():
+                return cls(path)
             beside = sorted(entry.name for entry in path.parent.glob("*") if entry.is_dir()) if path.parent.is_dir() else []
-            listed = ", ".join(beside[:8]) or "nothing"
-            raise RunNotFoundError(f"there is no run {path}; in {path.parent} there is {listed}")
-        return cls(path)
+            where = str(path.parent)
+        raise RunNotFoundError(f"there is no run {path}; in {where} there is {', '.join(beside[:8]) or 'nothing'}")
+
+    @classmethod
+    def _copied(cls, root: Storage, name: str) -> RunFolder:
+        copy = WorkingCopy(root, name)
+        copy.fetch()
+        return cls(copy.path, copy)
 
 
-def _check_place(storage_path: str | Path) -> None:
-    if "://" in str(storage_path):
-        raise OptionError(
-            f"storage is {str(storage_path)!r}; a run needs a folder: mount the bucket, or take a file system that all "
-            "machines share. Weights alone can be mirrored there: raynas.WeightRegistry(name, storage_path=...)"
-        )
+def _opened(place: str | Path) -> Storage:
+    """Raises ``OptionError`` if there is no such storage, or no right to see it."""
+    storage = Storage(place)
+    try:
+        storage.names()
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise OptionError(f"storage {storage.path('')[:-1]} cannot be opened: {error}") from None
+    return storage
+
+
+def _is_there(root: Storage, name: str) -> bool:
+    run = root.folder(name)
+    return bool(run.names() or run.folders())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def search(
             local. ``result.engine`` says which it was.
         scheduler: of Ray Tune, ``ASHAScheduler`` for example; it stops trials that report and do badly.
         callbacks: of Ray Tune: TensorBoard, MLflow, W&B.
-        storage_path: the folder of run folders; ``None`` keeps nothing on disk.
+        storage_path: the folder of run folders, or its URI, ``s3://bucket/runs`` for example; ``None`` keeps nothing.
         name: of the run folder.
         resume: go on with a run folder that is there; what it holds is not run again.
         progress: whether a live line is shown; ``None``: where standard error is a terminal.
@@ -129,6 +129,8 @@ def search(
     start = time.time()
     with ExitStack() as stack:
         folder = RunFolder.create(storage_path, name, resume=resume) if storage_path is not None else None
+        if folder is not None:
+            stack.enter_context(folder.kept())
         _forget_if_refused(folder, stack)
         journal = _open_journal(folder, space, about, stack)
         session = SearchSession(made, space, objective, limits=limits, journal=journal, on_event=on_event)
@@ -139,13 +141,12 @@ def search(
         if progress or (progress is None and on_event is None and sys.stderr.isatty()):
             _show_progress(session, stack)
         session.start_from(initial, known)
-        path = folder.path.resolve() if folder else None
-        resources = dict(resources_per_trial or {"cpu": 1})
-        engine_options = EngineOptions(max_concurrent, resources, path, scheduler, callbacks, trial_timeout)
+        resources, storage = dict(resources_per_trial or {"cpu": 1}), folder.storage if folder else None
+        engine_options = EngineOptions(max_concurrent, resources, storage, scheduler, callbacks, trial_timeout)
         run_engine(session, evaluate, engine_options)
         if session.error is not None:
             raise session.error
-    return SearchResult(session.state, engine, time.time() - start, folder.path if folder else None)
+    return SearchResult(session.state, engine, time.time() - start, folder.result_place if folder else None)
 
 
 def _forget_if_refused(folder: RunFolder | None, stack: ExitStack) -> None:

@@ -53,13 +53,13 @@ class SearchResult:
         state: what the search has come to.
         engine: the engine that ran it.
         seconds: how long it took, this time.
-        folder: the run folder, ``None`` if nothing was kept.
+        folder: the run folder, a text for a URI; ``None`` if nothing was kept.
     """
 
     state: SearchState
     engine: str
     seconds: float
-    folder: Path | None
+    folder: Path | str | None
 
     @property
     def records(self) -> Mapping[int, TrialRecord]:

@@ -20,19 +20,18 @@ from raynas.oneshot import (
     CheckpointStore,
     CheckpointWriter,
     CommitAlone,
-    FigureLog,
     Log,
     OneShotTrainer,
     TakingPart,
     Task,
     Trainer,
     TrainHooks,
+    TrainingFigures,
     TrainingJob,
     TrainOptions,
     World,
     make_trainer,
     read_checkpoint,
-    tensorboard_log,
 )
 from raynas.space import Architecture
 
@@ -44,7 +43,7 @@ class Supernet:
     Attributes:
         registry: the name of the registry that holds its weights.
         version: their version.
-        folder: the run folder; ``weights/`` in it mirrors the registry.
+        folder: the run folder, a text for a URI; ``weights/`` in it mirrors the registry.
         num_steps: steps of training.
         bytes_sent: what each worker handed to collectives.
         seconds: how long it took.
@@ -53,7 +52,7 @@ class Supernet:
 
     registry: str
     version: int
-    folder: Path
+    folder: Path | str
     num_steps: int
     bytes_sent: int
     seconds: float
@@ -92,7 +91,7 @@ def train_supernet(
             learning rate depends on their number.
         use_gpu: one GPU for each worker.
         epochs: passes over the training data; those of ``options`` if ``None``.
-        storage_path: the folder of run folders.
+        storage_path: the folder of run folders, or its URI, ``s3://bucket/runs`` for example.
         name: of the run folder.
         registry: of the weight registry; the run's name if ``None``.
         seed: of weights, data order and paths; that of ``options`` if ``None``.
@@ -128,17 +127,18 @@ def train_supernet(
         from raynas.runtime import TrainDriverOptions, connect, train_on_ray
 
         connect()
-    publish = Publish(WeightRegistry(registry or name, folder.weights.resolve()))
+    publish = Publish(WeightRegistry(registry or name, folder.weights))
     job = replace(job, publish=publish.on_the_way)
-    if num_workers:
-        where = TrainDriverOptions(num_workers, use_gpu, folder.path, "supernet", wait=wait)
-        finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)
-    else:
-        finished = _train_here(job, publish, folder, on_progress)
+    with folder.kept():
+        if num_workers:
+            where = TrainDriverOptions(num_workers, use_gpu, folder.path, folder.storage, "supernet", wait=wait)
+            finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)
+        else:
+            finished = _train_here(job, publish, folder, on_progress)
     learnt = finished.pop("architecture")
     return Supernet(
         publish.registry.name,
-        folder=folder.path,
+        folder=folder.result_place,
         seconds=time.time() - start,
         architecture=Architecture.from_dict(space, learnt) if learnt is not None else None,
         **finished,
@@ -172,24 +172,16 @@ class Publish:
 
 
 def _train_here(job: TrainingJob, finish: Publish, folder: RunFolder, on_progress: Log | None) -> dict[str, Any]:
-    store = CheckpointStore(folder.checkpoints / "supernet")
+    store = CheckpointStore(folder.storage.folder("checkpoints/supernet"))
     generation = store.begin()
     writer = CheckpointWriter(partial(store.folder_of, generation), CommitAlone(store, generation))
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    events, lines = tensorboard_log(folder.path / "tensorboard" / "supernet"), FigureLog(folder.path / "supernet.jsonl")
-    with writer, lines, events as write_events:
-
-        def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
-            write_events(step, num_steps, figures)
-            lines(step, num_steps, figures)
-            if on_progress is not None:
-                on_progress(step, num_steps, figures)
-
-        trainer = make_trainer(job, world, TrainHooks(log, writer.save))
+    with writer, TrainingFigures(folder.path, "supernet", on_progress) as figures:
+        trainer = make_trainer(job, world, TrainHooks(figures, writer.save))
         last = store.newest()
         if last is not None:
             read_checkpoint(trainer, last)
-        lines.begin(trainer.steps_done)
+        figures.begin(trainer.steps_done)
         trainer.train()
         writer.save_last(trainer)
         with trainer.weights_to_use():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -62,7 +61,7 @@ class TerminalDisplay:
         ended = session.num_spent - session.num_running
         self._show(ended, session.limits.num_trials, "trials/s", session.state.summary())
 
-    def result(self, figures: dict[str, Any], folder: Path) -> None:
+    def result(self, figures: dict[str, Any], folder: str) -> None:
         """The table at the end, and what to type next."""
         self._end_bar()
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -70,7 +69,7 @@ class TerminalDisplay:
         table.add_column(overflow="fold")
         for name, value in result_rows(figures):
             table.add_row(Text(name), Text(value))
-        table.add_row(Text("run folder"), Text(str(folder)))
+        table.add_row(Text("run folder"), Text(folder))
         self.console.print()
         self.console.print(table)
 

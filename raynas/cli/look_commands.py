@@ -23,9 +23,10 @@ def report(run_folder: str, as_json: bool) -> None:
       raynas report runs/digits-001
     """
     folder = raynas.RunFolder.open(run_folder)
-    page, figures = raynas.write_report(folder.path), folder.read_result()
+    folder.keep(raynas.write_report(folder.path))
+    page, figures = f"{folder.shown}/report.html", folder.read_result()
     if as_json:
-        click.echo(json.dumps(figures | {"report": str(page)}, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(figures | {"report": page}, indent=1, ensure_ascii=False))
         return
     for name, value in result_rows(figures):
         click.echo(f"{name:<32}{value}")

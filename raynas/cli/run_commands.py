@@ -122,15 +122,15 @@ def _start(
 
 
 def _go(run: raynas.Run, display: TerminalDisplay, until: str, *, as_json: bool) -> None:
-    folder = run.folder.path
+    folder = run.folder.shown
     try:
         figures = run.run(until)
     except KeyboardInterrupt:
         display.console.print(f"\ninterrupted; go on with: raynas resume {folder}", highlight=False, soft_wrap=True)
         raise
     if as_json:
-        click.echo(json.dumps(figures | {"run_folder": str(folder)}, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(figures | {"run_folder": folder}, indent=1, ensure_ascii=False))
         return
     display.result(figures, folder)
-    following = f"open {folder / 'report.html'}" if until == "report" else f"raynas resume {folder}"
+    following = f"open {folder}/report.html" if until == "report" else f"raynas resume {folder}"
     display.console.print(f"\nnext: {following}", highlight=False, soft_wrap=True)

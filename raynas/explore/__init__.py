@@ -10,6 +10,7 @@ from raynas.explore.objective import Objective
 from raynas.explore.pareto import crowding_distance, dominates, hypervolume, non_dominated_sort, pareto_front
 from raynas.explore.plugins import make_searcher, searchers
 from raynas.explore.progress import ProgressLine
+from raynas.explore.saved_files import SavedFiles
 from raynas.explore.search_state import SearchState
 from raynas.explore.searcher import Constraint, Proposal, Searcher
 from raynas.explore.session import SearchSession
@@ -27,6 +28,7 @@ __all__ = [
     "Outcome",
     "ProgressLine",
     "Proposal",
+    "SavedFiles",
     "SearchLimits",
     "SearchSession",
     "SearchState",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from raynas.errors import OptionError, TrialStopped
+from raynas.explore.saved_files import SavedFiles
 from raynas.space import Architecture
+from raynas.storage import Storage
 
 
 class Trial:
@@ -24,7 +25,7 @@ class Trial:
         metrics: what was reported last.
 
     Args:
-        checkpoints: the folder in which each trial has one of its own; ``None``: nothing is kept.
+        checkpoints: where what trials save is kept; ``None``: nothing is.
         on_report: called with all figures after each report; may raise ``TrialStopped``.
     """
 
@@ -34,22 +35,18 @@ class Trial:
         architecture: Architecture,
         *,
         budget: float | None = None,
-        checkpoints: Path | None = None,
+        checkpoints: Storage | None = None,
         on_report: Callable[[dict[str, float]], None] | None = None,
     ) -> None:
         self.id, self.architecture, self.budget = id, architecture, budget
         self.metrics: dict[str, float] = {}
-        self._checkpoints, self._on_report = checkpoints, on_report
+        self._saved = SavedFiles(checkpoints, id) if checkpoints is not None else None  # a path would be slow to make
+        self._on_report = on_report
 
     @property
     def keeps_files(self) -> bool:
         """Whether ``save`` has somewhere to keep files: whether the search has a run folder."""
-        return self._checkpoints is not None
-
-    @property
-    def _folder(self) -> Path | None:
-        """Made when it is asked for: most trials keep nothing, and paths are slow."""
-        return self._checkpoints / f"{self.id:05d}" if self._checkpoints is not None else None
+        return self._saved is not None
 
     def report(self, **metrics: float) -> None:
         """Report figures, by name. What is reported later replaces what was reported before.
@@ -74,23 +71,13 @@ class Trial:
         Raises:
             OptionError: the search has no run folder (``storage_path``).
         """
-        folder = self._folder
-        if folder is None:
+        if self._saved is None:
             raise OptionError("trial.save needs a run folder; give raynas.search a storage_path")
-        source, beside = Path(path), folder.with_name(f".{folder.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        if source.is_dir():
-            shutil.copytree(source, beside, dirs_exist_ok=True)
-        else:
-            shutil.copy2(source, beside)
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        self._saved.save(Path(path))
 
     def load(self) -> Path | None:
-        """The folder with what this trial saved last, ``None`` if nothing was saved."""
-        folder = self._folder
-        return folder if folder is not None and folder.is_dir() else None
+        """The folder with what this trial saved last, a copy that goes with the trial perhaps; ``None`` if there is none."""
+        return self._saved.load() if self._saved is not None else None
 
 
 @dataclass(frozen=True, slots=True)

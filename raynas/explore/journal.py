@@ -40,8 +40,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.about = dict(about or {})
         self._folder, self._segment_events = folder, segment_events
-        closed = sorted(path for path in folder.glob(f"*{_CLOSED}") if not path.name.endswith(_OPEN))
-        _check_row(folder, len(closed))
+        closed = [path for path in _segments(folder) if not path.name.endswith(_OPEN)]
         self.events = [event for path in closed for event in _read_lines(path, whole=True)]
         self._segment = len(closed) + 1
         path = folder / f"{self._segment:06d}{_OPEN}"
@@ -99,10 +98,9 @@ def read_events(folder: Path) -> list[Event]:
         RunDamagedError: there is no journal, or a line other than the last one is not JSON.
     """
     for attempt in range(5):
-        paths = sorted(folder.glob(f"*{_CLOSED}"))
+        paths = _segments(folder)
         if not paths:
             raise RunDamagedError(f"{folder} holds no journal of a search")
-        _check_row(folder, sum(not path.name.endswith(_OPEN) for path in paths))
         try:
             return [event for path in paths for event in _read_lines(path, whole=not path.name.endswith(_OPEN), mend=False)]
         except FileNotFoundError:
@@ -111,12 +109,23 @@ def read_events(folder: Path) -> list[Event]:
     raise AssertionError("unreachable")
 
 
-def _check_row(folder: Path, num_closed: int) -> None:
-    """Every closed segment is there, and none lies behind the open one."""
+def _segments(folder: Path) -> list[Path]:
+    """The segments in their order.
+
+    A copy of a journal that goes on may have a segment twice, as it was while it was open and as it was closed: the latter
+    counts.
+
+    Raises:
+        RunDamagedError: a closed segment is missing, or one lies behind the open one.
+    """
+    names = {path.name for path in folder.glob(f"*{_CLOSED}")}
+    found = sorted(name for name in names if not name.endswith(_OPEN) or name.replace(_OPEN, _CLOSED) not in names)
+    num_closed = sum(not name.endswith(_OPEN) for name in found)
     row = {f"{number:06d}{_CLOSED}" for number in range(1, num_closed + 1)} | {f"{num_closed + 1:06d}{_OPEN}"}
-    beside = sorted(path.name for path in folder.glob(f"*{_CLOSED}") if path.name not in row)
+    beside = [name for name in found if name not in row]
     if beside:
         raise RunDamagedError(f"a segment before {folder / beside[0]} is missing; restore it from a backup")
+    return [folder / name for name in found]
 
 
 def _read_lines(path: Path, whole: bool, *, mend: bool = True) -> list[Event]:

@@ -7,13 +7,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from raynas.errors import OptionError
 from raynas.explore.evaluation import Outcome, Trial, prepare_evaluate, run_trial
 from raynas.explore.history import TrialRecord
 from raynas.explore.session import SearchSession
+from raynas.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class EngineOptions:
     Attributes:
         max_concurrent: how many trials may run at once; ``None``: as many as the resources hold.
         resources_per_trial: ``{"cpu": 1}``, fractions allowed.
-        folder: the run folder; ``None`` keeps nothing.
+        storage: where the run is kept; ``None`` keeps nothing.
         scheduler: of Ray Tune, which stops trials; ``None``: each runs to its end.
         callbacks: of Ray Tune, such as its TensorBoard logger.
         trial_timeout: seconds that one trial may take; one that takes longer is ended, with its process, and has failed.
@@ -35,7 +35,7 @@ class EngineOptions:
 
     max_concurrent: int | None = None
     resources_per_trial: dict[str, float] = field(default_factory=lambda: {"cpu": 1.0})
-    folder: Path | None = None
+    storage: Storage | None = None
     scheduler: Any = None
     callbacks: Sequence[Any] = ()
     trial_timeout: float | None = None
@@ -52,9 +52,9 @@ class EngineOptions:
             raise OptionError(f"trial_timeout is {limit!r}; expected a positive number of seconds")
 
     @property
-    def checkpoints(self) -> Path | None:
-        """Where trials keep what they save, each in a folder of its own."""
-        return self.folder / "checkpoints" if self.folder is not None else None
+    def checkpoints(self) -> Storage | None:
+        """Where trials keep what they save."""
+        return self.storage.folder("checkpoints") if self.storage is not None else None
 
 
 def refuse_tunes_own(options: EngineOptions) -> None:

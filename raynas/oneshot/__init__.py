@@ -5,7 +5,6 @@ from raynas.oneshot.checkpoints.checkpoint import is_checkpoint, read_checkpoint
 from raynas.oneshot.checkpoints.store import CheckpointStore
 from raynas.oneshot.checkpoints.writer import CheckpointWriter, CommitAlone, describe_failure
 from raynas.oneshot.collated import CollatedData
-from raynas.oneshot.figure_log import FigureLog
 from raynas.oneshot.job import TrainingJob, make_trainer
 from raynas.oneshot.methods import METHODS
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
@@ -14,8 +13,8 @@ from raynas.oneshot.precision import InPrecision
 from raynas.oneshot.scoring import recalibrate, score
 from raynas.oneshot.taking_part import TakingPart
 from raynas.oneshot.task import Task
-from raynas.oneshot.tensorboard import tensorboard_log
 from raynas.oneshot.trainer import Trainer
+from raynas.oneshot.training_figures import TrainingFigures
 from raynas.oneshot.workers.world import World
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "CheckpointWriter",
     "CollatedData",
     "CommitAlone",
-    "FigureLog",
     "InPrecision",
     "Log",
     "OneShotTrainer",
@@ -36,6 +34,7 @@ __all__ = [
     "TrainHooks",
     "TrainOptions",
     "Trainer",
+    "TrainingFigures",
     "TrainingJob",
     "World",
     "describe_failure",
@@ -44,6 +43,5 @@ __all__ = [
     "read_checkpoint",
     "recalibrate",
     "score",
-    "tensorboard_log",
     "write_checkpoint",
 ]

@@ -40,6 +40,7 @@ class FigureLog:
         """
         rows = [row for row in _read_rows(self._path) if row["step"] <= step]
         self._last = {_kind(row): row["step"] for row in rows}
+        self._close()
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             beside.write_text("".join(_line(row) for row in rows), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
@@ -107,8 +106,8 @@ class Callback:
     def on_step_end(self, trainer: Trainer, loss: Tensor) -> None:
         """After each step, with this worker's mean loss, a scalar."""
 
-    def on_checkpoint(self, trainer: Trainer, folder: Path) -> None:
-        """After a checkpoint was taken; it may still be on its way to the disk."""
+    def on_checkpoint(self, trainer: Trainer, place: str) -> None:
+        """After a checkpoint was taken; it may still be on its way to ``place``, a folder or the URI of one."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +116,13 @@ class TrainHooks:
 
     Attributes:
         log: called on rank 0 every ``log_every`` steps with the steps done, the steps in all, and figures.
-        save: called on every worker where a checkpoint is due; gives its folder.
+        save: called on every worker where a checkpoint is due; gives the place of its folder.
         publish: called on every worker where a version is due, with the weights to be published in the model.
         callbacks: the user's.
     """
 
     log: Log | None = None
-    save: Callable[[Trainer], Path] | None = None
+    save: Callable[[Trainer], str] | None = None
     publish: Callable[[Trainer], Any] | None = None
     callbacks: tuple[Callback, ...] = field(default=())
 

@@ -270,10 +270,9 @@ class Trainer:
         self._watch.look()  # weights that are no numbers are not kept
         self._clock.restart()
         if self.hooks.save is not None:
-            folder = self.hooks.save(self)
-            self._watch.checkpoint = str(folder)
+            self._watch.checkpoint = place = self.hooks.save(self)
             for callback in self.hooks.callbacks:
-                callback.on_checkpoint(self, folder)
+                callback.on_checkpoint(self, place)
 
     def _end_epoch(self) -> None:
         self._watch.look()

@@ -48,7 +48,8 @@ class RegistryContract:
         phases: of hypothesis; without ``Phase.shrink`` a sequence that fails is shown as it was found.
 
     Example:
-        >>> from raynas.weights import LocalStore, Registry, Storage
+        >>> from raynas.storage import Storage
+        >>> from raynas.weights import LocalStore, Registry
         >>> class TestMine(RegistryContract):
         ...     def make_registry(self, name, storage_path):
         ...         return Registry(name, LocalStore(Storage(storage_path), keep=3))

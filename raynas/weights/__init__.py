@@ -8,7 +8,6 @@ from raynas.weights.local_store import LocalStore, mirrored_elsewhere, open_loca
 from raynas.weights.manifest import Digests, Manifest
 from raynas.weights.mirror import Mirror
 from raynas.weights.registry import Registry
-from raynas.weights.storage import Storage
 from raynas.weights.store import KEEP, ShardStore, Upload, Wanted
 from raynas.weights.version_table import RegistryStats, VersionTable
 from raynas.weights.views import as_tensor, view_tensors
@@ -28,7 +27,6 @@ __all__ = [
     "RegistryStats",
     "Shard",
     "ShardStore",
-    "Storage",
     "TensorEntry",
     "Upload",
     "VersionTable",

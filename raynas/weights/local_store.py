@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from raynas.errors import RegistryError, UnknownVersionError
+from raynas.storage import Storage
 from raynas.weights.blocks import Block
 from raynas.weights.layout import Layout
 from raynas.weights.manifest import Manifest
 from raynas.weights.mirror import Mirror
-from raynas.weights.storage import Storage
 from raynas.weights.store import KEEP, Wanted
 from raynas.weights.version_table import RegistryStats, VersionTable
 

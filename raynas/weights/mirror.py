@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from raynas.errors import RegistryError
+from raynas.storage import Storage
 from raynas.weights.blocks import Block, block_digest, digest_shards, fill, make_block
 from raynas.weights.layout import Pack
 from raynas.weights.manifest import Manifest
-from raynas.weights.storage import Storage
 from raynas.weights.views import view_tensors
 
 WRITER = "writer"

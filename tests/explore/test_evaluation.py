@@ -9,11 +9,12 @@ import pytest
 from raynas.errors import OptionError
 from raynas.explore import Outcome, Trial, prepare_evaluate, run_trial
 from raynas.space import SearchSpace
+from raynas.storage import Storage
 
 
 @pytest.fixture
 def trial(space: SearchSpace, tmp_path: Path) -> Trial:
-    return Trial(7, space.unrank(0), budget=2, checkpoints=tmp_path / "checkpoints")
+    return Trial(7, space.unrank(0), budget=2, checkpoints=Storage(tmp_path / "checkpoints"))
 
 
 # --- the trial -------------------------------------------------------------------------------------------------------
@@ -32,31 +33,11 @@ def test_what_is_no_number_cannot_be_reported(trial: Trial, value: Any) -> None:
         trial.report(accuracy=value)
 
 
-def test_a_file_is_saved_and_replaced(trial: Trial, tmp_path: Path) -> None:
+def test_what_is_saved_is_kept_under_the_trials_id(trial: Trial, tmp_path: Path) -> None:
     assert trial.load() is None
-    for text in ("first", "second"):
-        (tmp_path / f"{text}.txt").write_text(text)
-        trial.save(tmp_path / f"{text}.txt")
-    saved = trial.load()
-    assert saved is not None
-    assert {path.name: path.read_text() for path in saved.iterdir()} == {"second.txt": "second"}
-    assert [path.name for path in saved.parent.iterdir()] == ["00007"]
-
-
-def test_a_folder_is_saved_as_it_is(trial: Trial, tmp_path: Path) -> None:
-    (tmp_path / "made" / "inner").mkdir(parents=True)
-    (tmp_path / "made" / "inner" / "weights").write_bytes(b"\0")
-    trial.save(str(tmp_path / "made"))
-    assert (trial.load() or tmp_path).joinpath("inner", "weights").read_bytes() == b"\0"
-
-
-def test_what_was_loaded_can_be_saved_again(trial: Trial, tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("kept")
-    trial.save(tmp_path / "weights")
-    loaded = trial.load()
-    assert loaded is not None
-    trial.save(loaded)
-    assert (loaded / "weights").read_text() == "kept"
+    trial.save(str(tmp_path / "weights"))
+    assert trial.load() == tmp_path / "checkpoints" / "00007"
 
 
 def test_nothing_can_be_saved_without_a_run_folder(space: SearchSpace, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from raynas.errors import OptionError
 from raynas.explore import EngineOptions, SearchSession, Trial, run_local
+from raynas.storage import Storage
 
 MakeSession = Callable[..., SearchSession]
 
@@ -131,7 +132,7 @@ def test_each_trial_saves_in_a_folder_of_its_own(scripted: Any, make_session: Ma
         trial.report(accuracy=1)
 
     session = make_session(scripted(0, 1))
-    run_local(session, evaluate, EngineOptions(folder=tmp_path / "run"))
+    run_local(session, evaluate, EngineOptions(storage=Storage(tmp_path / "run")))
     assert [record.state for record in session.records.values()] == ["completed"] * 2
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["00000", "00001"]
     assert EngineOptions().checkpoints is None

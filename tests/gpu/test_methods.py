@@ -10,6 +10,7 @@ import raynas
 from raynas.explore import Trial
 from raynas.oneshot import METHODS, CheckpointStore, CheckpointWriter, CommitAlone, read_checkpoint
 from raynas.oneshot.one_shot_trainer import OneShotTrainer
+from raynas.storage import Storage
 from raynas.weights import LocalStore, Registry
 from tests.gpu.conftest import STEPS_PER_EPOCH, MakeTrainer, make_task
 
@@ -38,7 +39,7 @@ def test_a_step_is_made_where_the_weights_are(method: str, device: torch.device,
 
 
 def test_training_goes_on_from_a_checkpoint(method: str, device: torch.device, make: MakeTrainer, tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
+    store = CheckpointStore(Storage(tmp_path))
     generation = store.begin()
     with CheckpointWriter(partial(store.folder_of, generation), CommitAlone(store, generation)) as writer:
         whole = make(method, device, save=writer.save)

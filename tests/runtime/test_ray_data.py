@@ -17,6 +17,7 @@ import raynas
 from raynas.errors import OptionError, TaskError, TrainingError
 from raynas.nn import LayerChoice
 from raynas.oneshot import CheckpointStore
+from raynas.storage import Storage
 from tests.conftest import make_data
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
@@ -64,7 +65,7 @@ class Epochs:
 
 
 def newest(folder: Path) -> str:
-    found = CheckpointStore(folder / "checkpoints" / "supernet").newest()
+    found = CheckpointStore(Storage(folder / "checkpoints" / "supernet")).newest()
     assert found is not None
     return found.name
 

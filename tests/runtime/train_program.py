@@ -15,13 +15,14 @@ from torch import nn
 import raynas
 from raynas.oneshot import Trainer, TrainingJob, TrainOptions
 from raynas.runtime.train.train_driver import TrainDriverOptions, train_on_ray
+from raynas.storage import Storage
 from tests.conftest import TinyNet, accuracy, make_data
 
 EPOCHS, STEPS = 12, 48
 
 
 def options_for(folder: Path, num_workers: int | tuple[int, int] = 2, **changed: Any) -> TrainDriverOptions:
-    return TrainDriverOptions(num_workers, False, folder, "supernet", **changed)
+    return TrainDriverOptions(num_workers, False, folder, Storage(folder), "supernet", **changed)
 
 
 def disturbed_loss(folder: Path, seconds: float, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from raynas.storage import Storage
 from raynas.testing import RegistryContract
 from raynas.testing.registry_contract import Net, assert_whole
-from raynas.weights import LocalStore, Registry, Storage
+from raynas.weights import LocalStore, Registry
 
 
 class TestLocal(RegistryContract):

@@ -11,7 +11,8 @@ from torch import nn
 
 from raynas.errors import RegistryError, UnknownVersionError
 from raynas.space import Architecture
-from raynas.weights import KEEP, Lease, LocalStore, Registry, Storage
+from raynas.storage import Storage
+from raynas.weights import KEEP, Lease, LocalStore, Registry
 from raynas.weights import lease as lease_module
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from raynas.errors import RegistryError, UnknownVersionError
-from raynas.weights import LocalStore, Mirror, Registry, Storage, open_local_store
+from raynas.storage import Storage
+from raynas.weights import LocalStore, Mirror, Registry, open_local_store
 
 
 def open_registry(folder: Path, *, keep: int = 3) -> Registry:

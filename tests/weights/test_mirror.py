@@ -13,7 +13,8 @@ from torch import nn
 
 from raynas.errors import RegistryError
 from raynas.nn import LayerChoice
-from raynas.weights import Block, Layout, Manifest, Mirror, Storage, digest_shards
+from raynas.storage import Storage
+from raynas.weights import Block, Layout, Manifest, Mirror, digest_shards
 
 Lay = Callable[[nn.Module], tuple[Layout, list[Block]]]
 

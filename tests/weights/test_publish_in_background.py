@@ -11,7 +11,8 @@ from torch import nn
 
 from raynas.errors import NoRoomError, RegistryError
 from raynas.space import Architecture
-from raynas.weights import Layout, LocalStore, Registry, Storage
+from raynas.storage import Storage
+from raynas.weights import Layout, LocalStore, Registry
 from raynas.weights.local_store import LocalUpload
 
 Choose = Callable[..., Architecture]

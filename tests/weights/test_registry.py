@@ -13,7 +13,8 @@ from torch import nn
 from raynas.errors import RegistryError, UnknownVersionError
 from raynas.nn import LayerChoice, Repeat
 from raynas.space import Architecture
-from raynas.weights import KEEP, LocalStore, Registry, Storage
+from raynas.storage import Storage
+from raynas.weights import KEEP, LocalStore, Registry
 
 Choose = Callable[..., Architecture]
 

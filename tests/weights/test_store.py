@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from raynas.errors import RegistryError, UnknownVersionError
-from raynas.weights import KEEP, Block, Layout, LocalStore, Manifest, ShardStore, Storage, digest_shards
+from raynas.storage import Storage
+from raynas.weights import KEEP, Block, Layout, LocalStore, Manifest, ShardStore, digest_shards
 from raynas.weights.blocks import block_digest
 
 Lay = Callable[[nn.Module], tuple[Layout, list[Block]]]

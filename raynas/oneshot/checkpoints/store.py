@@ -7,13 +7,12 @@ no file whose damage could lose more than one checkpoint, and what was half writ
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from raynas.errors import CheckpointError
+from raynas.storage import Storage
 
 WHOLE = "whole.json"
 _TURN = "generation-"
@@ -25,7 +24,10 @@ class _Entry:
 
     generation: int
     step: int
-    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.generation:06d}-{self.step:09d}"
 
 
 class CheckpointStore:
@@ -35,12 +37,12 @@ class CheckpointStore:
     to commit is refused: its processes may outlive their driver, or sit on a machine that nobody can reach.
 
     Args:
-        folder: made when it is needed; on several machines it has to be one that all of them see.
+        storage: the folder, made when it is needed; for several machines it has to be one that all of them see.
         num_to_keep: whole checkpoints, at least 2: the last but one stays until its successor is whole.
     """
 
-    def __init__(self, folder: Path, *, num_to_keep: int = 2) -> None:
-        self.folder, self._num_to_keep = folder, num_to_keep
+    def __init__(self, storage: Storage, *, num_to_keep: int = 2) -> None:
+        self.storage, self._num_to_keep = storage, num_to_keep
 
     def begin(self) -> int:
         """Begin a generation, and remove what is not whole.
@@ -48,27 +50,26 @@ class CheckpointStore:
         Returns:
             Its number, above all earlier ones.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         generation = self._latest_generation() + 1
-        while not self._claim(generation):
+        while (mine := self.storage.claim(_turn(generation))) is None:
             generation += 1
-        for turn in self.folder.glob(f"{_TURN}*"):
-            if turn.name < _turn(generation):
-                turn.unlink(missing_ok=True)
-        whole = {entry.folder for entry in self._whole()}
-        for folder in self.folder.glob("*-*/"):
-            if folder not in whole:
-                shutil.rmtree(folder, ignore_errors=True)
+        for turn in self.storage.names():
+            if turn.startswith(_TURN) and turn < mine and not turn.startswith(_turn(generation)):
+                self.storage.delete(turn)
+        whole = {entry.name for entry in self._whole()}
+        for name in self.storage.folders():
+            if _entry(name) is not None and name not in whole:
+                self.storage.delete_folder(name)
         return generation
 
-    def newest(self) -> Path | None:
-        """The newest whole checkpoint."""
+    def newest(self) -> Storage | None:
+        """The folder of the newest whole checkpoint."""
         newest = max(self._whole(), default=None)
-        return newest.folder if newest is not None else None
+        return self.storage.folder(newest.name) if newest is not None else None
 
-    def folder_of(self, generation: int, step: int) -> Path:
+    def folder_of(self, generation: int, step: int) -> Storage:
         """Where a generation writes the checkpoint of a step; no other generation writes there."""
-        return self.folder / f"{generation:06d}-{step:09d}"
+        return self.storage.folder(_Entry(generation, step).name)
 
     def commit(self, generation: int, step: int, files: Mapping[str, int]) -> None:
         """Call a checkpoint whole, and remove those that are no longer needed.
@@ -83,11 +84,11 @@ class CheckpointStore:
             OSError: it cannot be written.
         """
         self.check_turn(generation)
-        folder = self.folder_of(generation, step)
-        write_durably(json.dumps({"step": step, "files": dict(files)}, indent=1).encode(), folder / WHOLE)
+        content = json.dumps({"step": step, "files": dict(files)}, indent=1).encode()
+        self.folder_of(generation, step).write_durably(WHOLE, lambda file: file.write(content))
         for entry in sorted(self._whole())[: -self._num_to_keep]:
-            (entry.folder / WHOLE).unlink(missing_ok=True)  # first: what is half removed is not whole
-            shutil.rmtree(entry.folder, ignore_errors=True)
+            self.storage.delete(f"{entry.name}/{WHOLE}")  # first: what is half removed is not whole
+            self.storage.delete_folder(entry.name)
 
     def check_turn(self, generation: int) -> None:
         """Raises ``CheckpointError`` if a later generation has begun."""
@@ -95,49 +96,38 @@ class CheckpointStore:
         if latest != generation:
             raise CheckpointError(
                 f"a checkpoint of start {generation} is refused, since start {latest} of this training goes on in "
-                f"{self.folder}; end one of the two"
+                f"{self.storage.path('')[:-1]}; end one of the two"
             )
 
     def drop(self, generation: int, step: int) -> None:
         """Remove what there is of a checkpoint that could not be written."""
-        shutil.rmtree(self.folder_of(generation, step), ignore_errors=True)
-
-    def _claim(self, generation: int) -> bool:
-        try:
-            (self.folder / _turn(generation)).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
+        self.storage.delete_folder(_Entry(generation, step).name)
 
     def _latest_generation(self) -> int:
-        turns = [path.name.removeprefix(_TURN) for path in self.folder.glob(f"{_TURN}*")]
+        turns = [name.removeprefix(_TURN).partition("-")[0] for name in self.storage.names() if name.startswith(_TURN)]
         return max((int(number) for number in turns if number.isdigit()), default=0)
 
     def _whole(self) -> Iterator[_Entry]:
-        for folder in self.folder.glob("*-*/"):
-            generation, _, step = folder.name.partition("-")
-            if generation.isdigit() and step.isdigit() and _is_whole(folder):
-                yield _Entry(int(generation), int(step), folder)
+        for name in self.storage.folders():
+            entry = _entry(name)
+            if entry is not None and self._is_whole(name):
+                yield entry
+
+    def _is_whole(self, name: str) -> bool:
+        try:
+            sizes = self.storage.sizes(name)
+            files = json.loads(self.storage.read(f"{name}/{WHOLE}"))["files"]
+            inside = all(PurePosixPath(file).name == file for file in files)
+            return bool(files) and inside and all(sizes[file] == size for file, size in files.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever is wrong with it, it is not whole
+            return False
 
 
-def write_durably(content: bytes, path: Path) -> None:
-    """Write beside the file, have it on the disk, and rename."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        files = json.loads((folder / WHOLE).read_bytes())["files"]
-        inside = all(Path(name).name == name for name in files)
-        return bool(files) and inside and all((folder / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever is wrong with it, it is not whole
-        return False
+def _entry(name: str) -> _Entry | None:
+    """What a folder's name says of it; ``None`` for other folders."""
+    generation, _, step = name.partition("-")
+    return _Entry(int(generation), int(step)) if generation.isdigit() and step.isdigit() else None
 
 
 def _turn(generation: int) -> str:
-    return f"{_TURN}{generation:06d}"
+    return f"{_TURN}{generation:06d}-"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
 
 from raynas.errors import TrainingError
@@ -13,6 +12,7 @@ from raynas.oneshot.checkpoints.checkpoint import checkpoint_states, write_state
 from raynas.oneshot.checkpoints.snapshot import Snapshot
 from raynas.oneshot.checkpoints.store import CheckpointStore
 from raynas.oneshot.trainer import Trainer
+from raynas.storage import Storage
 
 
 class Commit(Protocol):
@@ -33,7 +33,7 @@ class CheckpointWriter:
         commit: called in the thread when the files are written, or could not be.
     """
 
-    def __init__(self, folder_of: Callable[[int], Path], commit: Commit) -> None:
+    def __init__(self, folder_of: Callable[[int], Storage], commit: Commit) -> None:
         self._folder_of, self._commit = folder_of, commit
         self._snapshot = Snapshot()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="raynas-checkpoint")
@@ -46,39 +46,38 @@ class CheckpointWriter:
     def __exit__(self, *exception: object) -> None:
         self._pool.shutdown()
 
-    def save(self, trainer: Trainer) -> Path:
-        """Begin a checkpoint of what the trainer is now; gives its folder."""
+    def save(self, trainer: Trainer) -> str:
+        """Begin a checkpoint of what the trainer is now; gives the place of its folder."""
         self._wait()
         states, step = self._snapshot.take(checkpoint_states(trainer)), trainer.steps_done
         folder = self._folder_of(step)
         self._pending = self._pool.submit(self._write, states, step, folder)
-        return folder
+        return folder.place
 
-    def save_last(self, trainer: Trainer) -> Path:
+    def save_last(self, trainer: Trainer) -> str:
         """Take a checkpoint and wait until it is written. All workers have to.
 
         Raises:
             TrainingError: it could not be written; on all workers.
         """
-        folder = self.save(trainer)
+        place = self.save(trainer)
         self._wait()
         if trainer.world.any(self._failure is not None):
             cause = self._failure or "another worker could not write its part"
-            raise TrainingError(f"the last checkpoint, {folder}, could not be written: {cause}; training itself is done")
-        return folder
+            raise TrainingError(f"the last checkpoint, {place}, could not be written: {cause}; training itself is done")
+        return place
 
     def _wait(self) -> None:
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
 
-    def _write(self, states: dict[str, Any], step: int, folder: Path) -> None:
+    def _write(self, states: dict[str, Any], step: int, folder: Storage) -> None:
         files: dict[str, int] = {}
         self._failure = None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             for name, state in states.items():
-                files[name] = write_state(state, folder / name)
+                files[name] = write_state(state, folder, name)
         except OSError as error:
             self._failure = error
         try:

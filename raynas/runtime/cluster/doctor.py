@@ -15,7 +15,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.runtime.cluster.nodes import ANSWER_SECONDS, Node, alive_nodes, ask_versions, version_problems, versions_here
-from raynas.weights import KEEP, Storage
+from raynas.storage import Storage
+from raynas.weights import KEEP
 
 SKEW_SECONDS = 1.0  # more, and times in tables and logs of two machines cannot be compared
 FREE_BYTES = 5_000_000_000  # of disk, where Ray spills and logs; below a twentieth Ray refuses to spill at all

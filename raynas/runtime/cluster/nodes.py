@@ -15,6 +15,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import ClusterError
+from raynas.storage import Storage
 
 EXPECTED = "RAYNAS_EXPECTED_VERSIONS"  # of the packages, as whoever submitted this job has them
 PACKAGES = ("raynas", "ray", "torch")  # of which every machine needs the same version
@@ -120,8 +121,8 @@ def version_problems(node: Node, answer: Any, expected: dict[str, str | None]) -
     ]
 
 
-def check_storage(folder: Path) -> None:
-    """Make sure that every machine sees a folder of this one; one that does not answer is named in a warning.
+def check_storage(storage: Storage) -> None:
+    """Make sure that every machine sees where a run is kept; one that does not answer is named in a warning.
 
     Raises:
         ClusterError: one does not; the message names it.
@@ -129,27 +130,30 @@ def check_storage(folder: Path) -> None:
     others = [node for node in alive_nodes() if not node.is_here]
     if not others:
         return
-    answers = _those_that_answer(ask_who_sees(others, folder))
+    answers = _those_that_answer(ask_who_sees(others, storage))
     blind = [node.name for node, sees in answers.items() if not sees]
+    if blind and storage.local_path is None:
+        raise ClusterError(
+            f"{storage.place} cannot be read on {', '.join(blind)}: give those machines the keys, or the rights, of it"
+        )
     if blind:
         raise ClusterError(
-            f"{folder} is not on {', '.join(blind)}: what workers write there would be lost. Give --storage a folder that all "
-            "machines share; or --allow-local, if nothing runs on those"
+            f"{storage.place} is not on {', '.join(blind)}: what workers write there would be lost. Give --storage a URI, or a "
+            "folder that all machines share; or --allow-local, if nothing runs on those"
         )
 
 
-def ask_who_sees(nodes: Iterable[Node], folder: Path) -> dict[Node, Any]:
-    """Whether each machine finds a file in a folder that this process has just written there."""
-    mark, content = folder / f".seen-{uuid.uuid4().hex}", uuid.uuid4().hex
+def ask_who_sees(nodes: Iterable[Node], storage: Storage) -> dict[Node, Any]:
+    """Whether each machine finds a file in a place where this process has just written it."""
+    mark, content = f".seen-{uuid.uuid4().hex}", uuid.uuid4().hex.encode()
 
-    def look(path: str, content: str, seconds: float) -> bool:
+    def look(storage: Storage, mark: str, content: bytes, seconds: float) -> bool:
         import time
-        from pathlib import Path
 
         deadline = time.monotonic() + seconds
         while True:  # network file systems remember for a while what is not there
             try:
-                if Path(path).read_text() == content:
+                if storage.read(mark) == content:
                     return True
             except OSError:
                 pass
@@ -157,11 +161,11 @@ def ask_who_sees(nodes: Iterable[Node], folder: Path) -> dict[Node, Any]:
                 return False
             time.sleep(0.1)
 
-    mark.write_text(content)
+    storage.write(mark, content)
     try:
-        return ask_nodes(nodes, look, str(mark), content, LOOK_SECONDS)
+        return ask_nodes(nodes, look, storage, mark, content, LOOK_SECONDS)
     finally:
-        mark.unlink(missing_ok=True)
+        storage.delete(mark)
 
 
 def _those_that_answer(answers: dict[Node, Any]) -> dict[Node, Any]:

@@ -17,6 +17,7 @@ from raynas.explore import Evaluate, Outcome, Trial, cause_of, prepare_evaluate,
 from raynas.runtime.cluster.nodes import session_folder
 from raynas.runtime.pool.trial_log import Ended, TrialLog
 from raynas.space import Architecture, SearchSpace
+from raynas.storage import Storage
 
 RESULTS_AFTER = 0.05  # seconds after which results are handed over, however few
 ANSWER_WITH_WAITING = 0.1  # seconds after which a call returns while others might take what waits here
@@ -38,7 +39,7 @@ class Work:
     evaluate: Any
     space: SearchSpace
     metrics: tuple[str, ...]
-    checkpoints: Path | None
+    checkpoints: Storage | None
     trial_timeout: float | None
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynas.weights import Block, Manifest, Mirror, Pack, Storage, VersionTable
+from raynas.storage import Storage
+from raynas.weights import Block, Manifest, Mirror, Pack, VersionTable
 
 BACKLOG = 8  # versions that may wait for the mirror; publishing waits when there are more
 RESERVE = 64  # numbers of versions that are reserved in the mirror at once

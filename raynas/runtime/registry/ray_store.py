@@ -16,6 +16,7 @@ from raynas.errors import NoRoomError, RaynasError, RegistryError
 from raynas.runtime.cluster.connection import AT_DISCONNECT, on_this_machine
 from raynas.runtime.cluster.nodes import session_folder
 from raynas.runtime.registry.registry_actor import Put, RegistryActor
+from raynas.storage import Storage
 from raynas.weights import (
     KEEP,
     Block,
@@ -24,7 +25,6 @@ from raynas.weights import (
     Manifest,
     RegistryStats,
     ShardStore,
-    Storage,
     Wanted,
     mirrored_elsewhere,
 )

@@ -16,7 +16,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import RegistryError, UnknownVersionError, UploadLostError
 from raynas.runtime.registry.mirror_writer import MirrorWriter
-from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, Storage, VersionTable
+from raynas.storage import Storage
+from raynas.weights import LEASE_SECONDS, Block, Digests, Layout, Manifest, Mirror, Pack, RegistryStats, VersionTable
 
 MANY = 1_000  # notes of where blocks are, before one looks whether they are still needed
 

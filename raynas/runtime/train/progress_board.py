@@ -1,9 +1,12 @@
-"""``ProgressBoard``: live figures from a worker to the driver, past Train's reports, which wait for their turn."""
+"""``ProgressBoard``: figures from a worker to the driver as they come, past Train's reports, which wait for their turn."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -11,19 +14,39 @@ import ray
 from raynas.oneshot import Log
 
 
+@dataclass(frozen=True)
+class Row:
+    """Figures after a step.
+
+    Attributes:
+        step: how many are done.
+        num_steps: how many there will be.
+        figures: by name; empty where a worker begins, or goes on, after this step.
+    """
+
+    step: int
+    num_steps: int
+    figures: dict[str, float]
+
+
 class ProgressBoard:
-    """Holds the latest figures, and the error that ended the training if one did."""
+    """Holds the rows that the driver has not fetched yet, and the error that ended the training if one did."""
 
     def __init__(self) -> None:
-        self._latest: tuple[int, int, dict[str, float]] | None = None
+        self._rows: deque[Row] = deque()
+        self._num_fetched = 0
         self._failure: Exception | None = None
         self._notes: list[tuple[int, str]] = []
 
-    def put(self, done: int, total: int, figures: dict[str, float]) -> None:
-        self._latest = (done, total, figures)
+    def put(self, row: Row) -> None:
+        self._rows.append(row)
 
-    def get(self) -> tuple[int, int, dict[str, float]] | None:
-        return self._latest
+    def fetch(self, num_seen: int) -> list[Row]:
+        """The rows after the first ``num_seen``, which are forgotten. Asked again, if an answer got lost, it gives the same."""
+        while self._num_fetched < num_seen:
+            self._rows.popleft()
+            self._num_fetched += 1
+        return list(self._rows)
 
     def fail(self, failure: Exception) -> None:
         """Leave the error that ends the training; the first one counts."""
@@ -43,17 +66,18 @@ class ProgressBoard:
 
 
 class Watcher:
-    """Calls ``on_progress``, and logs what is noted, from a thread of its own while a ``with`` block runs.
+    """Hands on every row, and logs what is noted, from a thread of its own while a ``with`` block runs.
 
     Args:
         board: a handle of a ``ProgressBoard``.
-        on_progress: called when there is something new.
+        begin: called with the step where a worker begins, or goes on.
+        log: called with all other rows.
         every: seconds between two looks.
     """
 
-    def __init__(self, board: Any, on_progress: Log, every: float = 0.3) -> None:
-        self._board, self._on_progress, self._every = board, on_progress, every
-        self._seen: tuple[int, int, dict[str, float]] | None = None
+    def __init__(self, board: Any, begin: Callable[[int], None], log: Log, every: float = 0.3) -> None:
+        self._board, self._begin, self._log, self._every = board, begin, log, every
+        self._num_seen = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="raynas-progress", daemon=True)
 
@@ -72,11 +96,14 @@ class Watcher:
 
     def _look(self) -> None:
         try:
-            latest, notes = ray.get([self._board.get.remote(), self._board.take_notes.remote()], timeout=5)
+            rows, notes = ray.get([self._board.fetch.remote(self._num_seen), self._board.take_notes.remote()], timeout=5)
         except (ray.exceptions.RayError, ConnectionError, SystemError):
             return  # progress is a courtesy: whatever ails the cluster shows where the work is
         for level, text in notes:
             logging.getLogger(__name__).log(level, "%s", text)
-        if latest is not None and latest != self._seen:
-            self._seen = latest
-            self._on_progress(*latest)
+        self._num_seen += len(rows)
+        for row in rows:
+            if row.figures:
+                self._log(row.step, row.num_steps, row.figures)
+            else:
+                self._begin(row.step)

@@ -7,6 +7,7 @@ from typing import Any
 
 from raynas.oneshot import CheckpointStore, describe_failure
 from raynas.runtime.train.progress_board import ProgressBoard
+from raynas.storage import Storage
 
 Part = dict[str, int] | str  # of a checkpoint: one worker's files with their sizes, or why there are none
 
@@ -27,14 +28,13 @@ class TrainBoard(ProgressBoard):
         self._finished: dict[str, Any] | None = None
         self._warned = False
 
-    def begin(self, num_workers: int) -> tuple[int, str | None]:
+    def begin(self, num_workers: int) -> tuple[int, Storage | None]:
         """Called by rank 0 of workers that start. Gives their generation, and the folder of the checkpoint to go on from."""
         if self._num_workers:
             missing, text = self.missing(), f"training starts again, with {num_workers} workers"
             self.note(logging.WARNING if missing else logging.INFO, f"{missing}; {text}" if missing else text)
         self._generation, self._num_workers, self._parts, self._alone = self._store.begin(), num_workers, {}, set()
-        newest = self._store.newest()
-        return self._generation, str(newest) if newest is not None else None
+        return self._generation, self._store.newest()
 
     def commit(self, generation: int, step: int, part: Part) -> None:
         """Called by each worker whose part of a checkpoint is on the disk, or could not be written.
@@ -83,7 +83,6 @@ class TrainBoard(ProgressBoard):
         """Leave what the training came to."""
         self._finished = figures
 
-    def finished(self) -> tuple[dict[str, Any] | None, str | None]:
+    def finished(self) -> tuple[dict[str, Any] | None, Storage | None]:
         """What the training came to, and the folder of its last checkpoint."""
-        newest = self._store.newest()
-        return self._finished, str(newest) if newest is not None else None
+        return self._finished, self._store.newest()

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
 from raynas.errors import RaynasError, TrainingError
-from raynas.oneshot import CheckpointStore, Log, TrainingJob
+from raynas.oneshot import CheckpointStore, Log, TrainingFigures, TrainingJob
 from raynas.runtime.cluster.connection import connect, on_this_machine, ship
 from raynas.runtime.cluster.worker_resources import Workers, wait_for_workers
 from raynas.runtime.train.network import speak_through
@@ -26,6 +27,7 @@ from raynas.runtime.train.progress_board import Watcher
 from raynas.runtime.train.room_limit import RoomLimit
 from raynas.runtime.train.train_board import TrainBoard
 from raynas.runtime.train.train_worker import Finish, train_worker
+from raynas.storage import Storage
 
 START_SECONDS = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 START_ATTEMPTS = 4
@@ -41,7 +43,8 @@ class TrainDriverOptions:
             learning rate are those of the task whatever their number: ``Task.batch_size`` counts the samples of a step over all
             workers, so fewer workers take larger shares.
         use_gpu: one GPU each.
-        folder: the run folder.
+        folder: the run folder, on this machine: for the figures.
+        storage: where the run is kept: for what workers write.
         name: of this training in it.
         max_failures: how often a failure of a worker is answered with a new start from the last checkpoint.
         wait: seconds that training waits for room for its workers, at its start and whenever they have to start again.
@@ -50,6 +53,7 @@ class TrainDriverOptions:
     num_workers: int | tuple[int, int]
     use_gpu: bool
     folder: Path
+    storage: Storage
     name: str
     max_failures: int = 3
     wait: float = 600.0
@@ -97,7 +101,7 @@ def _sign_of_life() -> None:
 
 def train_on_ray(
     job: TrainingJob, finish: Finish, options: TrainDriverOptions, *, on_progress: Log | None = None
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[dict[str, Any], Storage]:
     """Train under Ray Train, from the newest whole checkpoint in the run folder if there is one.
 
     Args:
@@ -119,14 +123,13 @@ def train_on_ray(
     connect()
     workers = Workers.of(options.num_workers, use_gpu=options.use_gpu, train_data=job.task.train_data)
     wait_for_workers(workers, options.wait)
-    folder = options.folder.resolve()  # workers have another working directory
-    store = CheckpointStore(folder / "checkpoints" / options.name)
+    store = CheckpointStore(options.storage.folder(f"checkpoints/{options.name}"))
     board: Any = ray.remote(**on_this_machine())(TrainBoard).remote(store)
-    config = {"payload": payload, "board": board, "store": store, "folder": str(folder), "name": options.name}
+    config = {"payload": payload, "board": board, "store": store}
     given_up: TrainingError | None = None
-    with Watcher(board, on_progress or _ignore):
+    with TrainingFigures(options.folder, options.name, on_progress) as figures, Watcher(board, figures.begin, figures):
         try:
-            _fit(config, options, folder / ".ray", job.options.hang_timeout)
+            _fit(config, options, job.options.hang_timeout)
         except TrainingError as error:
             given_up = error
     failure: RaynasError | None = ray.get(board.failure.remote()) or given_up  # what a worker left says more
@@ -135,12 +138,11 @@ def train_on_ray(
     finished, checkpoint = ray.get(board.finished.remote())
     assert finished is not None
     assert checkpoint is not None
-    return finished, Path(checkpoint)
+    return finished, checkpoint
 
 
-def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path, hang_timeout: float) -> None:
+def _fit(config: dict[str, Any], options: TrainDriverOptions, hang_timeout: float) -> None:
     workers = options.workers
-    ray_folder.mkdir(parents=True, exist_ok=True)
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
         train_loop_config=config,
@@ -152,8 +154,8 @@ def _fit(config: dict[str, Any], options: TrainDriverOptions, ray_folder: Path, 
             elastic_resize_monitor_interval_s=5,
         ),
         run_config=RunConfig(
-            name=_free_name(ray_folder, options.name),
-            storage_path=str(ray_folder),
+            name=f"{options.name}-{uuid.uuid4().hex[:8]}",  # of a name that it has files of, Train would go on with those
+            storage_path=options.storage.folder(".ray").place,
             failure_config=FailureConfig(  # type: ignore[call-arg]
                 max_failures=options.max_failures,
                 controller_failure_limit=-1,  # starts that fail are bounded by time
@@ -193,18 +195,6 @@ def _setting(name: str, value: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-def _free_name(ray_folder: Path, name: str) -> str:
-    """A name that Train has no files of: it would go on with what it finds, by itself."""
-    number = 1
-    while (ray_folder / f"{name}-{number:03d}").exists():
-        number += 1
-    return f"{name}-{number:03d}"
-
-
-def _ignore(step: int, num_steps: int, figures: dict[str, float]) -> None:
-    """For callers that do not want to know."""
 
 
 @contextmanager

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -24,15 +22,15 @@ from raynas.errors import RaynasError, TrainingError
 from raynas.oneshot import (
     CheckpointStore,
     CheckpointWriter,
-    FigureLog,
     Log,
     Trainer,
     TrainHooks,
     World,
     make_trainer,
     read_checkpoint,
-    tensorboard_log,
 )
+from raynas.runtime.train.progress_board import Row
+from raynas.storage import Storage
 
 Finish = Callable[[Trainer], dict[str, Any]]
 
@@ -43,7 +41,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
     Args:
         config: ``payload``, the job and what to do at its end, pickled; ``board``, the handle of a ``TrainBoard``; ``store``,
-            of the checkpoints; ``folder``, of the run; ``name``, of the training in it.
+            of the checkpoints.
     """
     board, context = config["board"], ray.train.get_context()
     if ray.get(board.failure.remote()) is not None:
@@ -64,17 +62,16 @@ def train_worker(config: dict[str, Any]) -> None:
         raise
 
 
-def _train(config: dict[str, Any], world: World, generation: int, newest: str | None) -> None:
+def _train(config: dict[str, Any], world: World, generation: int, newest: Storage | None) -> None:
     job, finish = ray.cloudpickle.loads(config["payload"])
     board, store = config["board"], config["store"]
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    lines = FigureLog(Path(config["folder"]) / f"{config['name']}.jsonl")
-    with _open_writer(board, store, generation) as writer, lines, _open_log(config, world, lines) as log:
-        trainer = make_trainer(job, world, TrainHooks(log, writer.save))
+    with _open_writer(board, store, generation) as writer:
+        trainer = make_trainer(job, world, TrainHooks(_tell(board) if world.rank == 0 else None, writer.save))
         if newest is not None:
-            read_checkpoint(trainer, Path(newest))
+            read_checkpoint(trainer, newest)
         if world.rank == 0:
-            lines.begin(trainer.steps_done)
+            board.put.remote(Row(trainer.steps_done, 0, {}))
         trainer.train()
         writer.save_last(trainer)
     with trainer.weights_to_use():
@@ -92,21 +89,13 @@ def _open_writer(board: Any, store: CheckpointStore, generation: int) -> Checkpo
     return CheckpointWriter(lambda step: store.folder_of(generation, step), commit)
 
 
-@contextmanager
-def _open_log(config: dict[str, Any], world: World, lines: FigureLog) -> Iterator[Log | None]:
-    """Rank 0 writes events and lines, and tells the driver."""
-    if world.rank:
-        yield None
-        return
-    board = config["board"]
-    with tensorboard_log(Path(config["folder"]) / "tensorboard" / config["name"]) as write_events:
+def _tell(board: Any) -> Log:
+    """Rank 0 tells the driver, which keeps the figures."""
 
-        def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
-            write_events(step, num_steps, figures)
-            lines(step, num_steps, figures)
-            board.put.remote(step, num_steps, figures)
+    def log(step: int, num_steps: int, figures: dict[str, float]) -> None:
+        board.put.remote(Row(step, num_steps, figures))
 
-        yield log
+    return log
 
 
 def is_lost_peer(error: Exception) -> bool:

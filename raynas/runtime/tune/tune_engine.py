@@ -10,7 +10,6 @@ import json
 import logging
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -46,14 +45,14 @@ def run_tune(session: SearchSession, evaluate: Any, options: EngineOptions) -> N
     slots = options.max_concurrent or num_slots(resources)
     with tempfile.TemporaryDirectory() as scratch, Interrupts() as interrupts:
         callbacks = [CheckAtEachStep(interrupts), *options.callbacks]
-        folder = options.folder / ".ray" if options.folder is not None else Path(scratch)
+        place = options.storage.folder(".ray").place if options.storage is not None else scratch
         over = False
         while not over:
             searcher = SessionSearcher(session, scheduler)
             tuner = tune.Tuner(
                 tune.with_resources(trainable, resources),
                 tune_config=_tune_config(searcher, scheduler, slots),
-                run_config=_run_config(folder, callbacks),
+                run_config=_run_config(place, callbacks),
             )
             tuner.fit()
             over = searcher.over
@@ -71,10 +70,10 @@ def _tune_config(searcher: SessionSearcher, scheduler: StoppingScheduler | None,
     )
 
 
-def _run_config(folder: Path, callbacks: list[Any]) -> tune.RunConfig:
+def _run_config(place: str, callbacks: list[Any]) -> tune.RunConfig:
     return tune.RunConfig(
         name=f"search-{time.time_ns()}",
-        storage_path=str(folder.resolve()),
+        storage_path=place,
         verbose=0,
         callbacks=callbacks,
         failure_config=tune.FailureConfig(max_failures=0),  # the session decides which trials run again

@@ -20,6 +20,7 @@ from raynas.oneshot import (
     read_checkpoint,
     write_checkpoint,
 )
+from raynas.storage import Storage
 
 MakeTask = Callable[..., Task]
 JOBS: list[dict[str, Any]] = [{"method": "spos"}, {"architecture": {"op": {"_idx": 1}, "more": {"_idx": 0}}}]
@@ -39,7 +40,7 @@ def make(task: Task, what: dict[str, Any], hooks: TrainHooks | None = None) -> T
 
 def write_at_half_time(task: Task, what: dict[str, Any], folder: Path) -> Trainer:
     """Train to the end, a checkpoint being written in between."""
-    trainer = make(task, what, TrainHooks(save=lambda trainer: write_checkpoint(trainer, folder)))
+    trainer = make(task, what, TrainHooks(save=lambda trainer: write_checkpoint(trainer, Storage(folder))))
     trainer.train()
     return trainer
 
@@ -68,7 +69,7 @@ def test_going_on_equals_never_having_stopped(make_task: MakeTask, tmp_path: Pat
     again = make(task, what)
     fresh = {name: tensor.clone() for name, tensor in again.model.state_dict().items()}
     torch.manual_seed(77)  # what was drawn in the new process so far does not matter
-    read_checkpoint(again, tmp_path)
+    read_checkpoint(again, Storage(tmp_path))
     assert (again.epoch, again.step) == (2, 1)  # within an epoch of three steps
     assert not torch.equal(again.model.head.weight, fresh["head.weight"])
     again.train()
@@ -78,38 +79,38 @@ def test_going_on_equals_never_having_stopped(make_task: MakeTask, tmp_path: Pat
 
 def test_each_worker_has_a_file_and_rank_0_the_trainers(task: Task, tmp_path: Path) -> None:
     trainer = make(task, JOBS[0])
-    write_checkpoint(trainer, tmp_path / "new" / "folder")
+    write_checkpoint(trainer, Storage(tmp_path / "new" / "folder"))
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["trainer.pt", "worker-0.pt"]
 
 
 def test_statistics_are_each_workers_own(task: Task, tmp_path: Path) -> None:
     trainer = make(task, JOBS[0])
-    write_checkpoint(trainer, tmp_path)
+    write_checkpoint(trainer, Storage(tmp_path))
     own = torch.load(tmp_path / "worker-0.pt", weights_only=True)
     own["buffers"]["stem.1.running_mean"] += 5
     torch.save(own, tmp_path / "worker-0.pt")
-    read_checkpoint(trainer, tmp_path)
+    read_checkpoint(trainer, Storage(tmp_path))
     assert trainer.model.stem[1].running_mean.tolist() == [5] * 8
 
 
 @pytest.mark.parametrize("name", ["trainer.pt", "worker-0.pt"])
 def test_a_damaged_or_missing_file_is_named(task: Task, tmp_path: Path, name: str) -> None:
     trainer = make(task, JOBS[0])
-    write_checkpoint(trainer, tmp_path)
+    write_checkpoint(trainer, Storage(tmp_path))
     path = tmp_path / name
     content = path.read_bytes()
     for part in (b"", content[:1], content[:100], content[: len(content) // 2], content[:-1], b"garbage" * 50, b"\x80\x02."):
         path.write_bytes(part)
         with pytest.raises(RunDamagedError, match=f"{name} cannot be read"):
-            read_checkpoint(trainer, tmp_path)
+            read_checkpoint(trainer, Storage(tmp_path))
     path.unlink()
     with pytest.raises(RunDamagedError, match=f"{name} cannot be read"):
-        read_checkpoint(trainer, tmp_path)
+        read_checkpoint(trainer, Storage(tmp_path))
 
 
 def test_a_file_that_would_run_code_is_refused(task: Task, tmp_path: Path) -> None:
     trainer = make(task, JOBS[0])
-    write_checkpoint(trainer, tmp_path)
+    write_checkpoint(trainer, Storage(tmp_path))
     torch.save({"model": Path("anything")}, tmp_path / "trainer.pt")
     with pytest.raises(RunDamagedError, match=r"trainer\.pt cannot be read"):
-        read_checkpoint(trainer, tmp_path)
+        read_checkpoint(trainer, Storage(tmp_path))

@@ -24,6 +24,7 @@ from raynas.oneshot import (
     make_trainer,
     read_checkpoint,
 )
+from raynas.storage import Storage
 
 
 def make(task: Task, hooks: TrainHooks | None = None) -> Trainer:
@@ -33,7 +34,7 @@ def make(task: Task, hooks: TrainHooks | None = None) -> Trainer:
 
 @pytest.fixture
 def store(tmp_path: Path) -> CheckpointStore:
-    return CheckpointStore(tmp_path)
+    return CheckpointStore(Storage(tmp_path))
 
 
 def open_writer(store: CheckpointStore) -> CheckpointWriter:
@@ -43,13 +44,13 @@ def open_writer(store: CheckpointStore) -> CheckpointWriter:
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """So many files can be written, and no more."""
-    write_state, written = writer_module.write_state, list[Path]()
+    write_state, written = writer_module.write_state, list[str]()
 
-    def write(state: object, path: Path) -> int:
-        written.append(path)
+    def write(state: object, folder: Storage, name: str) -> int:
+        written.append(name)
         if len(written) > after:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write_state(state, path)
+        return write_state(state, folder, name)
 
     monkeypatch.setattr(writer_module, "write_state", write)
 
@@ -59,14 +60,14 @@ def test_what_is_written_is_what_was_saved_though_training_went_on(
 ) -> None:
     may_write, write_state = threading.Event(), writer_module.write_state
 
-    def write(state: object, path: Path) -> int:
+    def write(state: object, folder: Storage, name: str) -> int:
         assert may_write.wait(20)
-        return write_state(state, path)
+        return write_state(state, folder, name)
 
     monkeypatch.setattr(writer_module, "write_state", write)
     trainer = make(task)
     with open_writer(store) as writer:
-        folder = writer.save(trainer)
+        folder = Storage(writer.save(trainer))
         before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
         trainer.train()  # nothing can be written yet: it does not wait for that
         assert store.newest() is None
@@ -105,8 +106,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_is_named_once(
             writer.save_last(trainer)
     newest = store.newest()
     assert newest is not None
-    assert newest.name.endswith("-000000002")
-    assert len(list(store.folder.glob("*-*/"))) == 1
+    assert newest.place.endswith("-000000002")
+    assert len(store.storage.folders()) == 1
     assert len([record for record in caplog.records if "No space left on device" in record.message]) == 1
 
 
@@ -118,7 +119,7 @@ def test_it_is_no_error_if_the_last_one_can_be_written_again(
         trainer = make(task)
         writer.save(trainer)
         full.undo()
-        assert writer.save_last(trainer) == store.newest()
+        assert Storage(writer.save_last(trainer)) == store.newest()
 
 
 def test_training_ends_where_another_start_has_taken_over(task: Task, store: CheckpointStore) -> None:

@@ -20,6 +20,7 @@ from raynas.runtime.cluster.nodes import (
     version_problems,
     versions_here,
 )
+from raynas.storage import Storage
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -73,8 +74,8 @@ def test_a_job_that_others_have_submitted_is_checked(monkeypatch: pytest.MonkeyP
 
 
 def test_a_folder_that_is_here_is_seen_here(tmp_path: Path) -> None:
-    check_storage(tmp_path)
-    assert list(ask_who_sees(alive_nodes(), tmp_path).values()) == [True]
+    check_storage(Storage(tmp_path))
+    assert list(ask_who_sees(alive_nodes(), Storage(tmp_path)).values()) == [True]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,5 +86,5 @@ def test_a_machine_that_has_just_gone_does_not_stop_a_run(
     there = alive_nodes()
     monkeypatch.setattr(nodes, "alive_nodes", lambda: [*there, gone])
     check_versions()
-    check_storage(tmp_path)
+    check_storage(Storage(tmp_path))
     assert caplog.text.count("gone (192.0.2.9) does not answer, and is left out") == 2

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import raynas
+from raynas.storage import Storage
 from raynas.testing.registry_contract import Net
-from raynas.weights import Mirror, Storage
+from raynas.weights import Mirror
 from tests.runtime.killing import kill_actor
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]

@@ -14,6 +14,7 @@ from torch import nn
 import raynas
 from raynas.errors import OptionError, TrainingError
 from raynas.oneshot import CheckpointStore
+from raynas.storage import Storage
 from tests.runtime.train_program import STEPS, read_progress
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
@@ -56,7 +57,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed
         assert trained.bytes_sent > 0
         assert list((trained.folder / "tensorboard" / "supernet").glob("events.*"))
         runs.append(shards(trained.folder))
-        newest = CheckpointStore(trained.folder / "checkpoints" / "supernet").newest()
+        newest = CheckpointStore(Storage(trained.folder / "checkpoints" / "supernet")).newest()
         assert newest is not None
         assert newest.name == ("000002-000000056" if step > 0 else "000001-000000056")  # it was begun again once
     assert marker.exists(), "no worker was killed: the test proves nothing"
@@ -117,7 +118,7 @@ def test_a_killed_driver_goes_on_from_its_last_whole_checkpoint(tmp_path: Path) 
     driver.communicate()
     done = read_progress(cut)
     assert done[-1][0] < STEPS
-    store = CheckpointStore(cut / "checkpoints" / "supernet")
+    store = CheckpointStore(Storage(cut / "checkpoints" / "supernet"))
     last = store.newest()
     assert last is not None
     half = store.folder_of(1, 47)  # a writer that was killed, and one of Train's own files, damaged

@@ -12,6 +12,7 @@ import ray.cloudpickle
 import raynas
 from raynas.explore import EngineOptions
 from raynas.runtime.tune.trial_runner import TrialRunner
+from raynas.storage import Storage
 
 SPACE = raynas.SearchSpace({f"k{i}": {"_type": "choice", "_value": [0, 1, 2]} for i in range(2)})
 
@@ -52,7 +53,7 @@ def make_runner(tmp_path: Path) -> Iterator[Any]:
     made: list[TrialRunner] = []
 
     def make(evaluate: Any, *, held: bool) -> TrialRunner:
-        payload = ray.cloudpickle.dumps((evaluate, SPACE, ("accuracy",), EngineOptions(folder=tmp_path), held))
+        payload = ray.cloudpickle.dumps((evaluate, SPACE, ("accuracy",), EngineOptions(storage=Storage(tmp_path)), held))
         runner = TrialRunner(config=_config(1))
         runner.setup(_config(1), payload=payload)
         made.append(runner)
