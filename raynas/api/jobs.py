@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from raynas.api.run_archive import pack, unpack
-from raynas.api.run_folder import RunFolder
+from raynas.api.run_folder import RunFolder, name_of
 from raynas.errors import ClusterError, OptionError, TaskError
 from raynas.storage import is_uri
 
@@ -28,7 +28,7 @@ def submit(
     Args:
         file: defines ``task``. What lies beside it goes along, but for ``runs``, ``.git`` and virtual environments.
         address: of the cluster's dashboard, ``http://head:8265``.
-        storage_path: the folder of run folders, as the machines of the cluster see it.
+        storage_path: the folder of run folders, as the machines of the cluster see it, or its URI.
         name: of the run and the job; the file's name and the time if ``None``.
         options: of ``raynas run``, ``["--num-trials", "100"]`` for example.
 
@@ -63,7 +63,7 @@ def submit_resume(run_folder: str, *, address: str, options: Sequence[str] = ())
     """Have a cluster go on with a run.
 
     Args:
-        run_folder: of the run, as the machines of the cluster see it.
+        run_folder: of the run, as the machines of the cluster see it, or its URI.
         address: of the cluster's dashboard.
         options: of ``raynas resume``.
 
@@ -77,7 +77,7 @@ def submit_resume(run_folder: str, *, address: str, options: Sequence[str] = ())
     from raynas.runtime import Jobs
 
     _check_place(run_folder)
-    name = f"{Path(run_folder).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{name_of(run_folder)}-{time.strftime('%Y%m%d-%H%M%S')}"
     Jobs(address).submit(name, ["raynas", "resume", run_folder, "--address", "auto", *options])
     return name
 
@@ -131,7 +131,7 @@ def download(run_folder: str, *, address: str, target: str | Path | None = None,
     """Fetch a run folder through the cluster's dashboard.
 
     Args:
-        run_folder: as the machines of the cluster see it.
+        run_folder: as the machines of the cluster see it, or its URI.
         address: of the cluster's dashboard.
         target: where to; ``runs/`` and its name if ``None``.
         everything: whether weights and checkpoints come too.
@@ -148,7 +148,7 @@ def download(run_folder: str, *, address: str, target: str | Path | None = None,
     from raynas.runtime import Jobs
 
     _check_place(run_folder)
-    target = Path(target) if target is not None else Path("runs") / Path(run_folder).name
+    target = Path(target) if target is not None else Path("runs") / name_of(run_folder)
     jobs, name = Jobs(address), f"download-{time.time_ns()}"
     jobs.submit(name, ["raynas", "pack", run_folder, *(["--all"] if everything else [])])
     deadline = time.monotonic() + PACK_SECONDS
@@ -166,7 +166,8 @@ def download(run_folder: str, *, address: str, target: str | Path | None = None,
 
 def pack_run(run_folder: str | Path, *, everything: bool = False) -> Iterator[str]:
     """What ``download`` has the cluster print. Raises ``RunNotFoundError`` if there is no such run."""
-    return pack(RunFolder.open(run_folder).path, everything=everything)
+    folder = RunFolder.open(run_folder, everything=everything)  # which a copy goes with
+    yield from pack(folder.path, everything=everything)
 
 
 def is_dashboard(address: str) -> bool:

@@ -44,7 +44,8 @@ def read_known(source: str | Path | Sequence[Mapping[str, Any]], space: SearchSp
 
 
 def _of_run(path: str | Path) -> list[tuple[Mapping[str, Any], dict[str, float]]]:
-    state = SearchState.read(RunFolder.open(path).journal)
+    folder = RunFolder.open(path)  # which a copy goes with
+    state = SearchState.read(folder.journal)
     return [(record.architecture, record.metrics) for record in state.completed()]
 
 

@@ -158,8 +158,12 @@ class RunFolder:
                 return cls(Path(storage_path) / name)
 
     @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
+    def open(cls, path: str | Path, *, everything: bool = False) -> RunFolder:
         """A folder that is there, by its path or its URI.
+
+        Args:
+            path: of the run; what is kept in an object store is copied here.
+            everything: whether the copy has weights and checkpoints, too.
 
         Raises:
             RunNotFoundError: it is not; the message lists runs beside it.
@@ -170,7 +174,7 @@ class RunFolder:
             parent, _, name = place.rstrip("/").rpartition("/")
             root = _opened(f"{parent}{mark}{query}")
             if _is_there(root, name):
-                return cls._copied(root, name)
+                return cls._copied(root, name, everything=everything)
             beside, where = root.folders(), parent
         else:
             path = Path(path)
@@ -181,10 +185,15 @@ class RunFolder:
         raise RunNotFoundError(f"there is no run {path}; in {where} there is {', '.join(beside[:8]) or 'nothing'}")
 
     @classmethod
-    def _copied(cls, root: Storage, name: str) -> RunFolder:
+    def _copied(cls, root: Storage, name: str, *, everything: bool = False) -> RunFolder:
         copy = WorkingCopy(root, name)
-        copy.fetch()
+        copy.fetch(everything=everything)
         return cls(copy.path, copy)
+
+
+def name_of(place: str | Path) -> str:
+    """The name of a run by its path or URI."""
+    return Path(str(place).partition("?")[0] if is_uri(place) else place).name
 
 
 def _opened(place: str | Path) -> Storage:

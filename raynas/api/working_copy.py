@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raynas.errors import RunTakenOverError
+from raynas.errors import RunDamagedError, RunTakenOverError
 from raynas.storage import Storage
 
 ELSEWHERE = ("checkpoints", "weights", ".ray")  # folders that are in the storage alone
@@ -53,10 +53,12 @@ class WorkingCopy:
         self._pushed: dict[str, State] = {}
         self._stopped = threading.Event()
 
-    def fetch(self) -> None:
-        """Bring here what is kept, but for what is there alone. Raises ``OSError`` if it cannot be read."""
-        for name in _files_of(self.storage):
+    def fetch(self, *, everything: bool = False) -> None:
+        """Bring here what is kept; with ``everything`` what is there alone, too. Raises ``OSError`` if it cannot be read."""
+        for name in _files_of(self.storage, everything=everything):
             target = self.path / name
+            if not target.resolve().is_relative_to(self.path.resolve()):
+                raise RunDamagedError(f"{self._shown} holds {name!r}, which leads out of the run; refused")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.storage.read(name))
             self._pushed[name] = _state(target)
@@ -160,13 +162,13 @@ def storage_of(path: Path) -> Storage:
     return Storage(path.resolve())
 
 
-def _files_of(storage: Storage, folder: str = "") -> Iterator[str]:
-    """The names of all files in a run's storage that a working copy has."""
+def _files_of(storage: Storage, folder: str = "", *, everything: bool) -> Iterator[str]:
+    """The names of the files in a run's storage."""
     within = f"{folder}/" if folder else ""
     yield from (f"{within}{name}" for name in storage.names(folder) if not name.startswith(DRIVER))
     for name in storage.folders(folder):
-        if name not in ELSEWHERE and not name.startswith("."):
-            yield from _files_of(storage, f"{within}{name}")
+        if everything or not (name in ELSEWHERE or name.startswith(".")):
+            yield from _files_of(storage, f"{within}{name}", everything=everything)
 
 
 def _state(path: Path) -> State:

@@ -70,7 +70,9 @@ plan_options = several(
 )
 
 place_options = several(
-    click.option("--storage", default="runs", show_default=True, help="The folder of run folders."),
+    click.option(
+        "--storage", default="runs", show_default=True, help="The folder of run folders, or its URI, s3://bucket/runs."
+    ),
     click.option("--name", help="Of the run folder; the file's name and a number if it is left out."),
 )
 

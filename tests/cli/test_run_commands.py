@@ -3,11 +3,15 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from raynas.api.run_archive import unpack
+from raynas.api.run_folder import RunFolder
+from raynas.storage import Storage
 from tests.cli.command import DIGITS, RAYNAS, Command, assert_is_one_error, raynas
 from tests.cluster.hosts import why_not
 from tests.whole_run import SECRETS, assert_is_whole, assert_nothing_holds_a_secret
@@ -55,6 +59,50 @@ def interrupt_in_search(arguments: list[str], cwd: Path) -> tuple[int, str]:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     return process.wait(timeout=60), output.read_text()
+
+
+@pytest.mark.timeout(240)
+def test_a_run_is_kept_in_an_object_store(here: Command, tmp_path: Path, s3: Callable[[], str]) -> None:
+    runs = Storage(s3())
+    run, shown = runs.folder("digits-001"), f"{runs.path('digits-001')}"
+    searched = here("search", str(DIGITS), *SMALLEST, *IN_PROCESS, "--storage", runs.place)
+    assert searched.returncode == 0, searched.stderr
+    assert f"next: raynas resume {shown}" in searched.stdout
+    assert not run.exists("report.html")
+    resumed = here("resume", run.place)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"next: open {shown}/report.html" in resumed.stdout
+    run.delete("report.html")
+    assert f"{shown}/report.html" in here("report", run.place).stdout
+    packed = here("pack", run.place, "--all").stdout.splitlines()
+    assert_is_whole(unpack(packed, tmp_path / "fetched"), 5)
+    assert (tmp_path / "fetched" / "weights").is_dir()
+    assert (tmp_path / "fetched" / "retrain" / "checkpoints" / "00000.tar").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["fetched"]  # nothing here
+
+
+@pytest.mark.nightly
+@pytest.mark.demo
+@pytest.mark.timeout(500)
+def test_a_run_in_an_object_store_whose_driver_is_killed(tmp_path: Path, s3: Callable[[], str]) -> None:
+    runs = Storage(s3())
+    run, journal = runs.folder("digits-001"), "digits-001/journal/000001.open.jsonl"
+    process = subprocess.Popen([*RAYNAS, "run", str(DIGITS), *SMALL, "--storage", runs.place], cwd=tmp_path)
+    deadline = time.monotonic() + 250
+    while not (runs.exists(journal) and b'"finished"' in runs.read(journal)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    shards = runs.names("digits-001/weights/shards")
+    assert shards
+    result = raynas("resume", run.place, cwd=tmp_path, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert runs.names("digits-001/weights/shards") == shards  # it was not trained again
+    folder = RunFolder.open(run.place, everything=True)
+    assert_is_whole(folder.path, 12)
+    assert sorted(pq.read_table(folder.trials).column("id").to_pylist()) == list(range(12))
 
 
 @pytest.mark.demo

@@ -8,7 +8,7 @@ import pytest
 
 from raynas.errors import RunDamagedError
 from raynas.explore import Journal, SearchSession
-from raynas.explore.journal import Event
+from raynas.explore.journal import Event, read_events
 
 MakeSession = Callable[..., SearchSession]
 MakeRun = Callable[..., Any]
@@ -114,3 +114,13 @@ def test_a_state_of_no_use_is_left_out(tmp_path: Path, open_journal: OpenJournal
     _write(tmp_path, EVENTS)
     (tmp_path / "state.json").write_text(text)
     assert open_journal(tmp_path).load_state() == (0, None)
+
+
+def test_a_copy_that_holds_a_segment_twice_is_read_once(tmp_path: Path) -> None:
+    events: list[Event] = [{"event": "told", "number": number} for number in range(7)]
+    _write(tmp_path, events, 3)
+    (tmp_path / "000002.open.jsonl").write_bytes((tmp_path / "000002.jsonl").read_bytes()[:40])  # as it was while it was open
+    assert read_events(tmp_path) == events
+    assert _read(tmp_path, 3) == events
+    _write(tmp_path, [{"event": "told", "number": 7}], 3)
+    assert _read(tmp_path, 3) == read_events(tmp_path) == [*events, {"event": "told", "number": 7}]
