@@ -1,10 +1,14 @@
-"""Warm evaluators: trivial architectures a second; scores on one and two slots beside the loop in this process, and Tune."""
+"""Warm evaluators: trivial architectures a second; scores on one and two slots beside the loop in this process, and Tune.
+
+Two such loops at once, each in a process of its own, without Ray, show what two slots could come to on this machine at most.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -74,13 +78,13 @@ class Scores:
         self.evaluate = raynas.inherited(task, registry="benchmark-pool")
         self.metric, self.mode = task.objective
 
-    def rate(self, engine: str, num_slots: int, num_cpus: float) -> float:
-        """Scores a second, when all evaluators are warm."""
+    def rate(self, engine: str, num_slots: int, num_cpus: float, together: Path | None = None) -> float:
+        """Scores a second, when all evaluators are warm; ``together``: those of all processes that are told of this folder."""
         sent = self.evaluate.to_workers()
         with tempfile.TemporaryDirectory() as folder:
             result = raynas.search(
                 self.space,
-                Together(sent, Path(folder), num_slots),
+                Together(sent, together or Path(folder), num_slots),
                 metric=self.metric,
                 mode=self.mode,
                 num_trials=self.num_trials,
@@ -94,12 +98,22 @@ class Scores:
         return (len(ends) - skipped) / (ends[-1] - ends[skipped - 1])
 
 
+def two_loops(num_trials: int) -> float:
+    """Scores a second of two processes at once, neither of which knows of the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--loop", folder, str(num_trials // 2)]
+        loops = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [loop.communicate()[0] for loop in loops]
+    return sum(float(text.strip().splitlines()[-1]) for text in said)
+
+
 def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
     """The best of several rounds, in each of which every side has its turn."""
     sides: dict[str, Callable[[], float]] = {
         "local_per_s": lambda: scores.rate("local", 1, num_cpus),
         "pool_1_slot_per_s": lambda: scores.rate("pool", 1, num_cpus),
         "pool_2_slots_per_s": lambda: scores.rate("pool", 2, num_cpus),
+        "two_loops_per_s": lambda: two_loops(scores.num_trials),
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
@@ -110,10 +124,14 @@ def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
         f"pool_{slots}_ratio": best[f"pool_{name}_per_s"] / (slots * best["local_per_s"])
         for slots, name in ((1, "1_slot"), (2, "2_slots"))
     }
+    ratios["two_loops_ratio"] = best["two_loops_per_s"] / (2 * best["local_per_s"])
     return best | ratios
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--loop"]:
+        sys.stdout.write(f"{Scores(int(sys.argv[3])).rate('local', 2, 1, Path(sys.argv[2]))}\n")
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of the comparison")

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
 
 from raynas.errors import OptionError
+
+OBJECT_STORES = ("s3", "gcs", "abfs")  # as pyarrow calls them
 
 
 class Storage:
@@ -29,6 +31,8 @@ class Storage:
     """
 
     def __init__(self, place: str | Path) -> None:
+        if str(place).startswith("file://"):
+            place = unquote(urlsplit(str(place)).path)
         self.place = str(place) if is_uri(place) else str(Path(place).absolute())
         if is_uri(place) and urlsplit(self.place).password is not None:
             raise OptionError("the URI of the storage holds a password; give keys by the environment, as tools of the store do")
@@ -100,7 +104,7 @@ class Storage:
             yield copy
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole: beside it and renamed on a disk, in one piece in an object store."""
+        """Write a file whole: beside it and renamed on a disk, in one call in an object store."""
         system, root = self._open()
         if isinstance(system, LocalFileSystem):
             with _beside(Path(root) / name) as file:
@@ -198,7 +202,19 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
 
 
 def _put(system: FileSystem, path: str, content: bytes | pyarrow.Buffer) -> None:
-    """Write an object in one call. Where that is interrupted there is none: closing would make one of what came so far."""
+    """Write a file whole where it is not on a disk: readers of an object store see an object when it is complete."""
+    if system.type_name in OBJECT_STORES:
+        _put_at_once(system, path, content)
+        return
+    folder, _, name = path.rpartition("/")
+    system.create_dir(folder)
+    beside = f"{folder}/.{name}.{uuid.uuid4().hex}"
+    _put_at_once(system, beside, content)
+    system.move(beside, path)
+
+
+def _put_at_once(system: FileSystem, path: str, content: bytes | pyarrow.Buffer) -> None:
+    """Write in one call. Where that is interrupted there is nothing: closing would make an object of what came so far."""
     file = system.open_output_stream(path)
     try:
         file.write(content)

@@ -120,6 +120,20 @@ def test_another_process_opens_the_same_place(storage: Storage) -> None:
     assert again == storage
 
 
+def test_what_is_neither_a_disk_nor_an_object_store_is_written_beside_and_renamed() -> None:
+    storage = Storage("mock:///net")  # in memory, for this object alone
+    for content in (b"one", b"another"):
+        storage.write("deep/a", content)
+        assert (storage.read("deep/a"), storage.sizes("deep")) == (content, {"a": len(content)})
+    with pytest.raises(TypeError):
+        storage.write("deep/a", "text")  # type: ignore[arg-type]
+    assert (storage.read("deep/a"), storage.names("deep")) == (b"another", ["a"])
+
+
+def test_a_uri_of_a_file_is_its_path(tmp_path: Path) -> None:
+    assert Storage(f"file://{tmp_path}/with%20space") == Storage(tmp_path / "with space")
+
+
 @pytest.mark.parametrize("prefix", ["", "file://"])
 def test_nothing_is_made_before_something_is_written(tmp_path: Path, prefix: str) -> None:
     storage = Storage(f"{prefix}{tmp_path}/deep/net")

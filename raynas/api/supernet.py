@@ -123,13 +123,13 @@ def train_supernet(
     space = generate_search_space(task.model())  # a model that cannot be searched is refused before anything is written
     folder = RunFolder.create(storage_path, name, resume=resume)
     start = time.time()
-    if num_workers:
-        from raynas.runtime import TrainDriverOptions, connect, train_on_ray
-
-        connect()
-    publish = Publish(WeightRegistry(registry or name, folder.weights))
-    job = replace(job, publish=publish.on_the_way)
     with folder.kept():
+        if num_workers:
+            from raynas.runtime import TrainDriverOptions, connect, train_on_ray
+
+            connect()
+        publish = Publish(WeightRegistry(registry or name, folder.weights))
+        job = replace(job, publish=publish.on_the_way)
         if num_workers:
             where = TrainDriverOptions(num_workers, use_gpu, folder.path, folder.storage, "supernet", wait=wait)
             finished, _ = train_on_ray(job, publish, where, on_progress=on_progress)

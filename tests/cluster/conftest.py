@@ -12,13 +12,13 @@ from tests.cluster.hosts import Hosts, why_not
 
 
 @contextmanager
-def some_hosts(*options: str) -> Iterator[Hosts]:
-    """Hosts as ``hosts.sh up`` starts them with these options, until they are not needed any more."""
+def some_hosts(*options: str, **variables: str) -> Iterator[Hosts]:
+    """Hosts as ``hosts.sh up`` starts them with these options and variables, until they are not needed any more."""
     missing = why_not()
     if missing is not None:
         pytest.skip(missing)
     folder = Path(tempfile.mkdtemp(prefix="rn-", dir="/tmp"))  # short, for Ray's sockets
-    hosts = Hosts(folder / "h")
+    hosts = Hosts(folder / "h", **variables)
     try:
         hosts.up(*options)
         yield hosts
