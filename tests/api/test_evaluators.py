@@ -15,6 +15,7 @@ from raynas.explore import Trial
 from raynas.nn import LayerChoice
 from raynas.oneshot import score
 from raynas.runtime.cluster.connection import broadcast
+from raynas.storage import Storage
 
 
 def test_inherited_scores_with_the_supernets_weights_and_leaves_them(tiny_task: raynas.Task, tmp_path: Path) -> None:
@@ -221,8 +222,8 @@ def test_from_scratch_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tin
 
     first: list[dict[str, float]] = []
     with pytest.raises(KeyboardInterrupt):
-        evaluate.evaluate(Trial(0, architecture, checkpoints=tmp_path, on_report=interrupt))
+        evaluate.evaluate(Trial(0, architecture, checkpoints=Storage(tmp_path), on_report=interrupt))
     rest: list[dict[str, float]] = []
-    evaluate.evaluate(Trial(0, architecture, checkpoints=tmp_path, on_report=rest.append))
+    evaluate.evaluate(Trial(0, architecture, checkpoints=Storage(tmp_path), on_report=rest.append))
     assert first + rest == whole
     assert sorted(path.name for path in (tmp_path / "00000").iterdir()) == [WEIGHTS]

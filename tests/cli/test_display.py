@@ -1,5 +1,4 @@
 import io
-from pathlib import Path
 
 from raynas_searchers.random import RandomSearcher
 from rich.console import Console
@@ -39,7 +38,7 @@ def test_the_table_says_what_was_found() -> None:
 
 def test_markup_in_keys_is_printed_as_it_is() -> None:
     output = io.StringIO()
-    TerminalDisplay(Console(file=output, width=100)).result(FIGURES, Path("runs/a"))
+    TerminalDisplay(Console(file=output, width=100)).result(FIGURES, "runs/a")
     assert "[red]op=conv" in output.getvalue()
     assert "runs/a" in output.getvalue()
 

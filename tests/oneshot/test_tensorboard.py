@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tensorboardX.proto.event_pb2 import Event
 
-from raynas.oneshot import tensorboard_log
+from raynas.oneshot.tensorboard import tensorboard_log
 
 
 def read_figures(folder: Path) -> list[tuple[int, str, float]]:

@@ -18,6 +18,7 @@ from raynas.nn import InputChoice, LayerChoice, freeze
 from raynas.oneshot import Task, Trainer, TrainHooks, TrainOptions, World, write_checkpoint
 from raynas.oneshot.methods import SposTrainer
 from raynas.oneshot.workers.agreement import check_agreement
+from raynas.storage import Storage
 
 STEPS, SEED = 20, 3
 
@@ -100,7 +101,7 @@ def work(rank: int, folder: Path) -> None:
     trainer = train(world)
     found["random"] = torch.rand(3)
     trainer.model.moving += rank
-    write_checkpoint(trainer, folder / "checkpoint")
+    write_checkpoint(trainer, Storage(folder / "checkpoint"))
     found["valid"] = trainer.validate()
     with trainer.weights_to_use():
         found["model"] = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}

@@ -59,7 +59,7 @@ def test_what_one_worker_could_not_write_is_dropped_and_named_once(board: TrainB
         board.commit(generation, step, "No space left on device")
         with pytest.raises(OSError, match="No space left"):
             board.commit(generation, step, write(store, generation, step, "b"))
-        assert not store.folder_of(generation, step).exists()
+        assert not store.folder_of(generation, step).names()
     assert store.newest() == store.folder_of(generation, 1)
     ((level, text),) = board.take_notes()
     assert level == logging.WARNING
@@ -94,7 +94,7 @@ def test_what_training_came_to_is_kept_with_its_last_checkpoint(board: TrainBoar
     generation, _ = board.begin(1)
     board.commit(generation, 4, write(store, generation, 4, "a"))
     board.finish({"version": 1})
-    assert board.finished() == ({"version": 1}, str(store.folder_of(generation, 4)))
+    assert board.finished() == ({"version": 1}, store.folder_of(generation, 4))
 
 
 def test_who_was_waited_for_in_vain_is_named(board: TrainBoard) -> None:
