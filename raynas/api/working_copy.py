@@ -15,7 +15,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raynas.errors import RunDamagedError, RunTakenOverError
@@ -61,24 +61,28 @@ class WorkingCopy:
                 raise RunDamagedError(f"{self._shown} holds {name!r}, which leads out of the run; refused")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.storage.read(name))
-            self._pushed[name] = _state(target)
+            if _belongs_here(name):
+                self._pushed[name] = _state(target)
 
     def push(self) -> None:
         """Bring to the storage what has changed, in the order in which it has: of what is there, nothing says more than is.
 
         Raises:
+            RunTakenOverError: another process drives the run now.
             OSError: it cannot be written.
         """
-        found = {path.relative_to(self.path).as_posix(): _state(path) for path in self._files()}
+        found = self._files()
         changed = [name for name, state in found.items() if self._pushed.get(name) != state]
         for name in sorted(changed, key=lambda name: found[name]):
             try:
                 content = (self.path / name).read_bytes()
             except FileNotFoundError:  # renamed meanwhile, and there under its new name
                 continue
+            self._check_mine()
             self.storage.write(name, content)
             self._pushed[name] = found[name]
         for name in set(self._pushed) - set(found):
+            self._check_mine()
             self.storage.delete(name)
             del self._pushed[name]
 
@@ -106,11 +110,11 @@ class WorkingCopy:
         while not self._stopped.wait(wait):
             start = time.monotonic()
             try:
-                if self._is_taken_over():
-                    logging.getLogger(__name__).error("%s is driven by another process now", self._shown)
-                    return
                 self.push()
                 warned = False
+            except RunTakenOverError as error:
+                logging.getLogger(__name__).error("%s", error)
+                return
             except OSError as error:
                 if not warned:
                     logging.getLogger(__name__).warning("%s cannot be written: %s; the run goes on", self._shown, error)
@@ -118,10 +122,9 @@ class WorkingCopy:
             wait = max(PUSH_EVERY, (time.monotonic() - start) / MAX_SHARE)
 
     def _push_last(self) -> None:
-        if self._is_taken_over():
-            raise RunTakenOverError(f"{self._shown} is driven by another process now; what this one did since is left out")
         try:
             self.push()
+            self._check_mine()
             self.storage.delete(self._driver or "")
             self._driver = None
         except OSError as error:
@@ -133,19 +136,25 @@ class WorkingCopy:
         if self._driver is None:
             self._driver = f"{DRIVER}{uuid.uuid4().hex}"
             self.storage.write(self._driver, b"")
-        for name in self.storage.names():
-            if name.startswith(DRIVER) and name != self._driver:
-                self.storage.delete(name)
+        others = [name for name in self.storage.names() if name.startswith(DRIVER) and name != self._driver]
+        for name in others:
+            self.storage.delete(name)
+        if others:
+            self.fetch()  # what they have brought since this copy was made
 
-    def _is_taken_over(self) -> bool:
-        return self._driver is not None and not self.storage.exists(self._driver)
+    def _check_mine(self) -> None:
+        if self._driver is not None and not self.storage.exists(self._driver):
+            raise RunTakenOverError(f"{self._shown} is driven by another process now; what this one does is no longer kept")
 
-    def _files(self) -> Iterator[Path]:
+    def _files(self) -> dict[str, State]:
+        """The files that the storage has to have too."""
+        found = {}
         for path in self.path.rglob("*"):
-            parts = path.relative_to(self.path).parts
-            hidden = any(part in ELSEWHERE or part.startswith(".") for part in parts)
-            if not hidden and path.is_file() and not path.is_symlink():
-                yield path
+            name = path.relative_to(self.path).as_posix()
+            if _belongs_here(name) and path.is_file() and not path.is_symlink():
+                with suppress(FileNotFoundError):  # renamed meanwhile
+                    found[name] = _state(path)
+        return found
 
     @property
     def _shown(self) -> str:
@@ -167,8 +176,13 @@ def _files_of(storage: Storage, folder: str = "", *, everything: bool) -> Iterat
     within = f"{folder}/" if folder else ""
     yield from (f"{within}{name}" for name in storage.names(folder) if not name.startswith(DRIVER))
     for name in storage.folders(folder):
-        if everything or not (name in ELSEWHERE or name.startswith(".")):
+        if everything or _belongs_here(name):
             yield from _files_of(storage, f"{within}{name}", everything=everything)
+
+
+def _belongs_here(name: str) -> bool:
+    """Whether a working copy has a file of this name."""
+    return not any(part in ELSEWHERE or part.startswith(".") for part in name.split("/"))
 
 
 def _state(path: Path) -> State:

@@ -63,8 +63,9 @@ def test_what_workers_write_is_neither_fetched_nor_deleted(root: Storage) -> Non
     copy = WorkingCopy(root, "net")
     copy.fetch()
     assert [path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file()] == ["result.json"]
+    copy.fetch(everything=True)
     with copy.kept():
-        (copy.path / "weights").mkdir()
+        (copy.path / "weights" / "a").unlink()
         (copy.path / "weights" / "here").write_text("stays here")
     assert root.names("net/weights") == ["a"]
     assert root.exists("net/retrain/checkpoints/00000.tar")
@@ -100,11 +101,12 @@ def test_whoever_goes_on_with_a_run_shuts_the_other_out(root: Storage, caplog: p
     (old.path / "a").write_text("old")
     wait_for(lambda: root.exists("net/a"))
     with caplog.at_level(logging.ERROR), new.kept():
+        assert (new.path / "a").read_text() == "old"  # though it was made before that was there
         (new.path / "a").write_text("new")
         wait_for(lambda: root.read("net/a") == b"new")
         (old.path / "a").write_text("old again")
         wait_for(lambda: "is driven by another process now" in caplog.text)
-        time.sleep(0.3)
+        assert (new.path / "a").read_text() == "new"
     with pytest.raises(RunTakenOverError, match="net is driven by another process"):
         driving.__exit__(None, None, None)
     assert root.read("net/a") == b"new"
