@@ -27,7 +27,7 @@ S3FileSystem(endpoint_override={HOST!r}, scheme="http", region="us-east-1", allo
 def test_a_run_in_a_bucket_uses_all_hosts(tmp_path: Path) -> None:
     with some_hosts("--hosts", "3", **KEYS) as hosts:
         address, port = HOST.split(":")
-        hosts.begin(0, sys.executable, "-m", "moto.server", "-H", address, "-p", port, log=tmp_path / "server")
+        server = hosts.begin(0, sys.executable, "-m", "moto.server", "-H", address, "-p", port, log=tmp_path / "server")
         deadline = time.monotonic() + 60
         while (made := hosts.run(0, sys.executable, "-c", MAKE_BUCKET)).returncode != 0:
             assert time.monotonic() < deadline, made.stderr
@@ -35,6 +35,7 @@ def test_a_run_in_a_bucket_uses_all_hosts(tmp_path: Path) -> None:
         ended = hosts.run(0, "raynas", "run", str(ROOT / "examples" / "digits.py"), "--address", "auto", *options)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         run = fetch(hosts, tmp_path / "fetched")
+    server.wait(timeout=30)  # it has ended with its host
     assert_is_whole(run, 30)
     assert set(pq.read_table(run / "trials.parquet").column("node").to_pylist()) == {"raynas-0", "raynas-1", "raynas-2"}
     assert list((run / "weights" / "shards").iterdir())

@@ -31,6 +31,7 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # announced to become the default; silences the warning
 }
 
+START_ATTEMPTS = 3
 AT_DISCONNECT: list[Callable[[], None]] = []  # what drops handles, which lead nowhere once the cluster is left
 _STARTED_HERE: set[str] = set()  # addresses of clusters of one node, which no other node will join
 _REFUSALS = (TypeError, pickle.PicklingError, AttributeError, ValueError)
@@ -59,21 +60,13 @@ def connect(address: str | None = None, *, object_store_bytes: int | None = None
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         return
-    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    if address == "local" and object_store_bytes is not None:
-        own["object_store_memory"] = object_store_bytes
-    try:
-        _join(address, own)
-    except Exception as error:
-        if not own:
-            raise _no_entrance(address, error) from error
-        if "timed out during startup" not in str(error):
-            raise
-        ray.shutdown()  # a machine that is busy may take longer than the half minute that Ray gives itself
-        _join(address, own)
-    if own:
-        _STARTED_HERE.add(ray.get_runtime_context().gcs_address)
+    if address == "local":
+        _start({} if object_store_bytes is None else {"object_store_memory": object_store_bytes})
         return
+    try:
+        _join(address)
+    except Exception as error:
+        raise _no_entrance(address, error) from error
     try:
         check_versions()
     except BaseException:
@@ -81,8 +74,22 @@ def connect(address: str | None = None, *, object_store_bytes: int | None = None
         raise
 
 
-def _join(address: str, own: Mapping[str, Any]) -> None:
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+def _start(options: Mapping[str, Any]) -> None:
+    """A Ray of our own. A machine that is busy may need longer than the quarter or half minute that Ray gives its parts."""
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            _join("local", include_dashboard=False, **options)
+        except Exception as error:
+            if "timed out during startup" not in str(error) or attempt == START_ATTEMPTS:
+                raise
+            ray.shutdown()
+        else:
+            _STARTED_HERE.add(ray.get_runtime_context().gcs_address)
+            return
+
+
+def _join(address: str, **options: Any) -> None:
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
 
 
 def _no_entrance(address: str, error: Exception) -> ClusterError:

@@ -131,6 +131,7 @@ def test_the_object_store_is_as_before_after_close(tmp_path: Path) -> None:
         assert bytes_in_use() <= before
 
 
+@pytest.mark.timeout(300)
 def test_a_thread_that_waits_when_the_cluster_is_left_is_told_so() -> None:
     """In a process of its own, which leaves."""
     program = """
@@ -155,7 +156,7 @@ raynas.disconnect()
 thread.join(20)
 print(thread.is_alive(), said)
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=280, check=True)
     assert ended.stdout == """False ["registry 'left' is in a cluster that this process has left"]\n"""
 
 
