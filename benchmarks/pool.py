@@ -1,6 +1,7 @@
 """Warm evaluators: trivial architectures a second; scores on one and two slots beside the loop in this process, and Tune.
 
-Two such loops at once, each in a process of its own, without Ray, show what two slots could come to on this machine at most.
+Two such loops at once, each in a process of its own, without Ray, show what two slots could come to on this machine at most;
+the busy share of the slots says what of their time the pool leaves unused.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Scores:
         self.space, self.num_trials = raynas.generate_search_space(net), num_trials
         self.evaluate = raynas.inherited(task, registry="benchmark-pool")
         self.metric, self.mode = task.objective
+        self.busy_share = 0.0  # of the slots, in the last search
 
     def rate(self, engine: str, num_slots: int, num_cpus: float, together: Path | None = None) -> float:
         """Scores a second, when all evaluators are warm; ``together``: those of all processes that are told of this folder."""
@@ -93,9 +95,11 @@ class Scores:
                 storage_path=folder,
                 progress=False,
             )
-        ends = sorted(record.end for record in result.records.values() if record.end is not None)
-        skipped = max(1, int(WARM_UP * len(ends)))
-        return (len(ends) - skipped) / (ends[-1] - ends[skipped - 1])
+        spans = sorted((record.end, record.start) for record in result.records.values() if record.end and record.start)
+        skipped = max(1, int(WARM_UP * len(spans)))
+        seconds, measured = spans[-1][0] - spans[skipped - 1][0], spans[skipped:]
+        self.busy_share = sum(end - start for end, start in measured) / (num_slots * seconds)
+        return len(measured) / seconds
 
 
 def two_loops(num_trials: int) -> float:
@@ -116,15 +120,18 @@ def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
         "two_loops_per_s": lambda: two_loops(scores.num_trials),
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
+    busy: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
             rates[name].append(side())
+            busy[name].append(scores.busy_share)
     best = {name: max(found) for name, found in rates.items()}
     ratios = {
         f"pool_{slots}_ratio": best[f"pool_{name}_per_s"] / (slots * best["local_per_s"])
         for slots, name in ((1, "1_slot"), (2, "2_slots"))
     }
     ratios["two_loops_ratio"] = best["two_loops_per_s"] / (2 * best["local_per_s"])
+    ratios |= {f"pool_{slots}_busy_ratio": min(busy[f"pool_{name}_per_s"]) for slots, name in ((1, "1_slot"), (2, "2_slots"))}
     return best | ratios
 
 
