@@ -25,7 +25,7 @@ S3FileSystem(endpoint_override={HOST!r}, scheme="http", region="us-east-1", allo
 
 
 def test_a_run_in_a_bucket_uses_all_hosts(tmp_path: Path) -> None:
-    with some_hosts("--hosts", "3", **KEYS) as hosts:
+    with some_hosts("--hosts", "3", AWS_EC2_METADATA_DISABLED="true", **KEYS) as hosts:
         address, port = HOST.split(":")
         server = hosts.begin(0, sys.executable, "-m", "moto.server", "-H", address, "-p", port, log=tmp_path / "server")
         deadline = time.monotonic() + 60
