@@ -31,8 +31,7 @@ class Storage:
     """
 
     def __init__(self, place: str | Path) -> None:
-        if str(place).startswith("file://"):
-            place = unquote(urlsplit(str(place)).path)
+        place = plain_place(place)
         self.place = str(place) if is_uri(place) else str(Path(place).absolute())
         if is_uri(place) and urlsplit(self.place).password is not None:
             raise OptionError("the URI of the storage holds a password; give keys by the environment, as tools of the store do")
@@ -186,6 +185,11 @@ class Storage:
 def is_uri(place: str | Path) -> bool:
     """Whether a place is a URI rather than a path."""
     return "://" in str(place)
+
+
+def plain_place(place: str | Path) -> str | Path:
+    """The path for the URI of a file; any other place as it is."""
+    return unquote(urlsplit(str(place)).path) if str(place).startswith("file://") else place
 
 
 @contextmanager

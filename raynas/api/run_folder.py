@@ -13,7 +13,7 @@ import pyarrow
 
 from raynas.api.working_copy import DRIVER, WorkingCopy, storage_of
 from raynas.errors import OptionError, RunDamagedError, RunExistsError, RunNotFoundError
-from raynas.storage import Storage, is_uri
+from raynas.storage import Storage, is_uri, plain_place
 
 
 class RunFolder:
@@ -118,32 +118,18 @@ class RunFolder:
         """
         if not name or Path(name).name != name or name in (".", ".."):
             raise OptionError(f"name is {name!r}; expected a plain folder name")
-        there = RunExistsError(
-            f"the run {storage_path}/{name} is there already; take another name, or go on with it by resume=True"
-        )
+        storage_path = plain_place(storage_path)
         if is_uri(storage_path):
-            root = _opened(storage_path)
-            if _is_there(root, name):
-                if not resume:
-                    raise there
-                return cls._copied(root, name)
-            try:
-                driver = root.folder(name).claim(DRIVER)
-            except OSError as error:
-                raise OptionError(f"storage {root.path('')[:-1]} cannot be written: {error}") from None
-            if driver is None:
-                raise there
-            copy = WorkingCopy(root, name, driver)
-            return cls(copy.path, copy)
+            return cls._create_there(_opened(storage_path), name, resume=resume)
         path = Path(storage_path) / name
         if path.exists() and any(path.iterdir()) and not resume:
-            raise there
+            raise _exists(path)
         return cls(path)
 
     @classmethod
     def numbered(cls, storage_path: str | Path, stem: str) -> RunFolder:
         """The first free one of ``stem-001``, ``stem-002``, ... Raises ``OptionError`` as ``create`` does."""
-        number = 1
+        number, storage_path = 1, plain_place(storage_path)
         if not is_uri(storage_path):
             Path(storage_path).mkdir(parents=True, exist_ok=True)
         while True:
@@ -169,6 +155,7 @@ class RunFolder:
             RunNotFoundError: it is not; the message lists runs beside it.
             OptionError: the URI is none that can be opened.
         """
+        path = plain_place(path)
         if is_uri(path):
             place, mark, query = str(path).partition("?")
             parent, _, name = place.rstrip("/").rpartition("/")
@@ -185,6 +172,22 @@ class RunFolder:
         raise RunNotFoundError(f"there is no run {path}; in {where} there is {', '.join(beside[:8]) or 'nothing'}")
 
     @classmethod
+    def _create_there(cls, root: Storage, name: str, *, resume: bool) -> RunFolder:
+        """``create`` in an object store."""
+        if _is_there(root, name):
+            if not resume:
+                raise _exists(root.path(name))
+            return cls._copied(root, name)
+        try:
+            driver = root.folder(name).claim(DRIVER)
+        except OSError as error:
+            raise OptionError(f"storage {root.path('')[:-1]} cannot be written: {error}") from None
+        if driver is None:
+            raise _exists(root.path(name))
+        copy = WorkingCopy(root, name, driver)
+        return cls(copy.path, copy)
+
+    @classmethod
     def _copied(cls, root: Storage, name: str, *, everything: bool = False) -> RunFolder:
         copy = WorkingCopy(root, name)
         copy.fetch(everything=everything)
@@ -194,6 +197,10 @@ class RunFolder:
 def name_of(place: str | Path) -> str:
     """The name of a run by its path or URI."""
     return Path(str(place).partition("?")[0] if is_uri(place) else place).name
+
+
+def _exists(shown: str | Path) -> RunExistsError:
+    return RunExistsError(f"the run {shown} is there already; take another name, or go on with it by resume=True")
 
 
 def _opened(place: str | Path) -> Storage:

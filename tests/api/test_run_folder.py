@@ -26,6 +26,12 @@ def test_commands_number_their_runs(tmp_path: Path) -> None:
     assert names == ["digits-001", "digits-002", "digits-003"]
 
 
+def test_the_uri_of_a_folder_is_the_folder(tmp_path: Path) -> None:
+    place = f"file://{tmp_path}/runs"
+    assert RunFolder.numbered(place, "digits").path == tmp_path / "runs" / "digits-001"
+    assert RunFolder.open(f"{place}/digits-001").path == RunFolder.create(place, "digits-001").path
+
+
 def test_no_such_run_lists_those_beside_it(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, "digits-001")
     with pytest.raises(RunNotFoundError, match="digits-001"):
