@@ -24,6 +24,7 @@ RaynasError
 ├── RunExistsError (FileExistsError)     the run folder is there already
 ├── RunNotFoundError (FileNotFoundError) there is no such run
 ├── RunTakenOverError (RuntimeError)     another process drives the run now
+├── RunNotKeptError (OSError)            the storage of a run cannot be written
 └── RunDamagedError (OSError)            a file of a run cannot be read
 
 TrialStopped (BaseException) is no error and stands beside the tree: it ends a trial that a scheduler has stopped.
@@ -126,6 +127,10 @@ class RunNotFoundError(RaynasError, FileNotFoundError):
 
 class RunTakenOverError(RaynasError, RuntimeError):
     """Another process drives the run now; what this one did since is not kept."""
+
+
+class RunNotKeptError(RaynasError, OSError):
+    """The storage of a run cannot be written; the message says where the run is instead."""
 
 
 class RunDamagedError(RaynasError, OSError):

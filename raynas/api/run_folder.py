@@ -47,7 +47,7 @@ class RunFolder:
 
         Raises:
             RunTakenOverError: another process has gone on with the run.
-            OSError: the storage cannot be written.
+            RunNotKeptError: the storage cannot be written.
         """
         return self._copy.kept() if self._copy is not None else nullcontext()
 
@@ -153,6 +153,7 @@ class RunFolder:
 
         Raises:
             RunNotFoundError: it is not; the message lists runs beside it.
+            RunDamagedError: it cannot be copied here.
             OptionError: the URI is none that can be opened.
         """
         path = plain_place(path)
@@ -190,7 +191,12 @@ class RunFolder:
     @classmethod
     def _copied(cls, root: Storage, name: str, *, everything: bool = False) -> RunFolder:
         copy = WorkingCopy(root, name)
-        copy.fetch(everything=everything)
+        try:
+            copy.fetch(everything=everything)
+        except OSError as error:
+            if isinstance(error, RunDamagedError):
+                raise
+            raise RunDamagedError(f"{root.path(name)} cannot be read: {error}") from error
         return cls(copy.path, copy)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from raynas.errors import RunDamagedError, RunTakenOverError
+from raynas.errors import RunDamagedError, RunNotKeptError, RunTakenOverError
 from raynas.storage import Storage
 
 ELSEWHERE = ("checkpoints", "weights", ".ray")  # folders that are in the storage alone
@@ -92,7 +92,7 @@ class WorkingCopy:
 
         Raises:
             RunTakenOverError: another process drives the run now, which the storage then follows.
-            OSError: the storage cannot be written; the copy stays, and the message names it.
+            RunNotKeptError: the storage cannot be written; the copy stays, and the message names it.
         """
         self._take_over()
         self._stopped.clear()
@@ -129,7 +129,7 @@ class WorkingCopy:
             self._driver = None
         except OSError as error:
             self._remove.detach()
-            raise OSError(f"{self._shown} cannot be written: {error}; the run is in {self.path}") from error
+            raise RunNotKeptError(f"{self._shown} cannot be written: {error}; the run is in {self.path}") from error
 
     def _take_over(self) -> None:
         """From now on whoever drove the run before is refused: it may have been cut off, and come back."""

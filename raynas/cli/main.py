@@ -37,7 +37,7 @@ def cli(debug: bool) -> None:
     """Neural architecture search on Ray.
 
     FILE is a Python file that defines task = raynas.Task(...), and plan = raynas.Plan(...) where the defaults do not do.
-    RUN is a run folder.
+    RUN is a run folder, or its URI.
 
     \b
     Example:

@@ -13,7 +13,7 @@ import pytest
 
 from raynas.api import working_copy
 from raynas.api.working_copy import WorkingCopy
-from raynas.errors import RunTakenOverError
+from raynas.errors import RunNotKeptError, RunTakenOverError
 from raynas.storage import Storage
 
 
@@ -134,7 +134,7 @@ def test_storage_that_fails_to_the_end_leaves_the_copy_and_names_it(root: Storag
     (path / "a").write_text("one")
     with monkeypatch.context() as broken:
         broken.setattr(Storage, "write", refuse)
-        with pytest.raises(OSError, match=f"the run is in {path}"):
+        with pytest.raises(RunNotKeptError, match=f"the run is in {path}"):
             driving.__exit__(None, None, None)
     del copy, driving
     gc.collect()
