@@ -14,6 +14,7 @@ from tests.runtime.killing import kill_actor
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
 
+@pytest.mark.nightly
 def test_no_number_is_used_twice_whatever_became_of_the_mirror(tmp_path: Path) -> None:
     registry, net = raynas.WeightRegistry("numbered", tmp_path), Net()
     registry.publish(net)

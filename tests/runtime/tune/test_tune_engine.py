@@ -134,6 +134,7 @@ def test_a_scheduler_stops_trials_and_their_epochs_are_not_run(tmp_path: Path, s
         assert record.metrics == {"accuracy": start + last}  # what a stopped trial reported stays
 
 
+@pytest.mark.nightly
 def test_slices_are_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"population_size": 8, "sample_size": 3}
     whole = raynas.search(
