@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,9 @@ class Together:
         while self.num_slots and len(list(self.folder.glob("*.there"))) < self.num_slots:
             time.sleep(0.01)
         self.num_slots = 0
+        start = time.thread_time()
         self.evaluate_one.evaluate(trial)
+        trial.report(processor_ms=1e3 * (time.thread_time() - start))
 
 
 def trivial_rates(num_trials: int) -> tuple[float, float]:
@@ -78,7 +81,7 @@ class Scores:
         self.space, self.num_trials = raynas.generate_search_space(net), num_trials
         self.evaluate = raynas.inherited(task, registry="benchmark-pool")
         self.metric, self.mode = task.objective
-        self.busy_share = 0.0  # of the slots, in the last search
+        self.busy_share = self.processor_ms = 0.0  # of the slots, and of an evaluation, in the last search
 
     def rate(self, engine: str, num_slots: int, num_cpus: float, together: Path | None = None) -> float:
         """Scores a second, when all evaluators are warm; ``together``: those of all processes that are told of this folder."""
@@ -98,6 +101,7 @@ class Scores:
         spans = sorted((record.end, record.start) for record in result.records.values() if record.end and record.start)
         skipped = max(1, int(WARM_UP * len(spans)))
         seconds, measured = spans[-1][0] - spans[skipped - 1][0], spans[skipped:]
+        self.processor_ms = statistics.median(record.metrics["processor_ms"] for record in result.records.values())
         self.busy_share = sum(end - start for end, start in measured) / (num_slots * seconds)
         return len(measured) / seconds
 
@@ -121,10 +125,12 @@ def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
     busy: dict[str, list[float]] = {name: [] for name in sides}
+    processor: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
             rates[name].append(side())
             busy[name].append(scores.busy_share)
+            processor[name].append(scores.processor_ms)
     best = {name: max(found) for name, found in rates.items()}
     ratios = {
         f"pool_{slots}_ratio": best[f"pool_{name}_per_s"] / (slots * best["local_per_s"])
@@ -132,7 +138,10 @@ def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
     }
     ratios["two_loops_ratio"] = best["two_loops_per_s"] / (2 * best["local_per_s"])
     ratios |= {f"pool_{slots}_busy_ratio": min(busy[f"pool_{name}_per_s"]) for slots, name in ((1, "1_slot"), (2, "2_slots"))}
-    return best | ratios
+    times = {
+        name.replace("_per_s", "_processor_ms"): min(found) for name, found in processor.items() if name != "two_loops_per_s"
+    }
+    return best | ratios | times
 
 
 def main() -> None:

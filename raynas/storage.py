@@ -54,9 +54,14 @@ class Storage:
         """The folder as a path; ``None`` for a URI."""
         return None if is_uri(self.place) else Path(self.place)
 
+    @property
+    def shown(self) -> str:
+        """The folder as messages name it: a URI without its query."""
+        return self.place.partition("?")[0].rstrip("/") if is_uri(self.place) else self.place
+
     def path(self, name: str) -> str:
         """A file as it is named in messages."""
-        return f"{self.place.partition('?')[0].rstrip('/') if is_uri(self.place) else self.place}/{name}"
+        return f"{self.shown}/{name}"
 
     def folder(self, name: str) -> Storage:
         """A folder in this one."""

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO
 
+from raynas.api.working_copy import ELSEWHERE
 from raynas.errors import RunDamagedError, RunExistsError, RunNotFoundError
 
 LINE, END = "raynas-archive ", "raynas-archive-end "  # what a job prints otherwise is left out
-LARGE = ("checkpoints", "weights", ".ray")  # left behind, unless everything is asked for
 CHUNK = 48_000  # bytes a line
 
 
@@ -24,7 +24,7 @@ def pack(folder: Path, *, everything: bool = False) -> Iterator[str]:
         folder: of the run.
         everything: whether weights, checkpoints and Ray's own files are in it too.
     """
-    left_out = () if everything else LARGE
+    left_out = () if everything else ELSEWHERE
     digest = hashlib.sha256()
     with TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w:gz") as archive:

@@ -35,12 +35,12 @@ class RunFolder:
     @property
     def shown(self) -> str:
         """The run as messages name it."""
-        return str(self.path) if self.storage.local_path is not None else self.storage.path("")[:-1]
+        return str(self.result_place)
 
     @property
     def result_place(self) -> Path | str:
         """What a result says of where its run is."""
-        return self.path if self.storage.local_path is not None else self.shown
+        return self.path if self.storage.local_path is not None else self.storage.shown
 
     def kept(self) -> AbstractContextManager[None]:
         """While a ``with`` block runs, the storage follows what changes here, and is up to date after it.
@@ -182,7 +182,7 @@ class RunFolder:
         try:
             driver = root.folder(name).claim(DRIVER)
         except OSError as error:
-            raise OptionError(f"storage {root.path('')[:-1]} cannot be written: {error}") from None
+            raise OptionError(f"storage {root.shown} cannot be written: {error}") from None
         if driver is None:
             raise _exists(root.path(name))
         copy = WorkingCopy(root, name, driver)
@@ -215,7 +215,7 @@ def _opened(place: str | Path) -> Storage:
     try:
         storage.names()
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise OptionError(f"storage {storage.path('')[:-1]} cannot be opened: {error}") from None
+        raise OptionError(f"storage {storage.shown} cannot be opened: {error}") from None
     return storage
 
 

@@ -58,7 +58,7 @@ class WorkingCopy:
         for name in _files_of(self.storage, everything=everything):
             target = self.path / name
             if not target.resolve().is_relative_to(self.path.resolve()):
-                raise RunDamagedError(f"{self._shown} holds {name!r}, which leads out of the run; refused")
+                raise RunDamagedError(f"{self.storage.shown} holds {name!r}, which leads out of the run; refused")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.storage.read(name))
             if _belongs_here(name):
@@ -117,7 +117,7 @@ class WorkingCopy:
                 return
             except OSError as error:
                 if not warned:
-                    logging.getLogger(__name__).warning("%s cannot be written: %s; the run goes on", self._shown, error)
+                    logging.getLogger(__name__).warning("%s cannot be written: %s; the run goes on", self.storage.shown, error)
                 warned = True
             wait = max(PUSH_EVERY, (time.monotonic() - start) / MAX_SHARE)
 
@@ -129,7 +129,7 @@ class WorkingCopy:
             self._driver = None
         except OSError as error:
             self._remove.detach()
-            raise RunNotKeptError(f"{self._shown} cannot be written: {error}; the run is in {self.path}") from error
+            raise RunNotKeptError(f"{self.storage.shown} cannot be written: {error}; the run is in {self.path}") from error
 
     def _take_over(self) -> None:
         """From now on whoever drove the run before is refused: it may have been cut off, and come back."""
@@ -144,7 +144,9 @@ class WorkingCopy:
 
     def _check_mine(self) -> None:
         if self._driver is not None and not self.storage.exists(self._driver):
-            raise RunTakenOverError(f"{self._shown} is driven by another process now; what this one does is no longer kept")
+            raise RunTakenOverError(
+                f"{self.storage.shown} is driven by another process now; what this one does is no longer kept"
+            )
 
     def _files(self) -> dict[str, State]:
         """The files that the storage has to have too."""
@@ -155,10 +157,6 @@ class WorkingCopy:
                 with suppress(FileNotFoundError):  # renamed meanwhile
                     found[name] = _state(path)
         return found
-
-    @property
-    def _shown(self) -> str:
-        return self.storage.path("")[:-1]
 
 
 def storage_of(path: Path) -> Storage:

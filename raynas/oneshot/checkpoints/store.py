@@ -96,7 +96,7 @@ class CheckpointStore:
         if latest != generation:
             raise CheckpointError(
                 f"a checkpoint of start {generation} is refused, since start {latest} of this training goes on in "
-                f"{self.storage.path('')[:-1]}; end one of the two"
+                f"{self.storage.shown}; end one of the two"
             )
 
     def drop(self, generation: int, step: int) -> None:
