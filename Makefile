@@ -61,13 +61,19 @@ bench: $(VENV)/.test
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# Python compiles what is imported; all that is installed would take a minute.
-$(VENV)/.demo: pyproject.toml constraints.txt
+# Python compiles what is imported; all that is installed would take a minute. But Ray's processes wait for each other a quarter of
+# a minute and no longer, so what they import is compiled before they start for the first time.
+RAYS := ray aiohttp google grpc jsonschema opentelemetry prometheus_client pydantic requests
+define install
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(1)]'
+	cd $(VENV)/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -m compileall -q -j 0 -x '/(rllib|llm)/' $(RAYS)
+endef
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(call install,demo)
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[test]'
+	$(call install,test)
 	touch $@ $(VENV)/.demo

@@ -30,6 +30,7 @@ PYTHON=${PYTHON:-$(command -v python3 || true)}
 LINK=raynas0 # from this machine to the switch between the hosts, which lies in a network of its own, past no filter of this one
 NET=10.77.0  # host N has the address $NET.(N+1), this machine $NET.254
 PORT=6379
+AGENT=52365 # of the agent of each host's Ray, which it starts last
 
 fail() {
     echo "hosts.sh: $*" >&2
@@ -80,7 +81,7 @@ environment() {
 }
 
 up() {
-    local count=3 cpus=1 memory=2000000000 store=300000000 rate=""
+    local count=3 cpus=1 memory=2000000000 store=300000000 rate="" host
     while (($#)); do
         case $1 in
             --hosts) count=${2:?} ;;
@@ -98,6 +99,10 @@ up() {
     ((${#DIR} <= 40)) || fail "$DIR is too long for the sockets of Ray"
     mkdir -p "$DIR"
     (umask 077 && head -c 32 /dev/urandom | base64 | tr -d '/+=\n' >"$DIR/token")
+    { # so that no host asks a name server, which none of them reaches
+        echo "127.0.0.1 localhost"
+        for ((host = 0; host < 253; host++)); do echo "$(address "$host") raynas-$host"; done
+    } >"$DIR/names"
     printf 'cpus=%q memory=%q store=%q rate=%q\n' "$cpus" "$memory" "$store" "$rate" >"$DIR/settings"
     new_network >"$DIR/switch"
     switch ip link add bridge0 type bridge
@@ -106,11 +111,9 @@ up() {
     switch ip link set machine master bridge0 up
     ip address add "$NET.254/24" dev "$LINK"
     ip link set "$LINK" up
-    start 0
-    wait_for 0 # a Ray that finds no head gives up, and begins anew
-    local host
+    ready 0 # a Ray that finds no head gives up, and begins anew
     for ((host = 1; host < count; host++)); do start "$host"; done
-    for ((host = 1; host < count; host++)); do wait_for "$host"; done
+    for ((host = 1; host < count; host++)); do ready "$host"; done
 }
 
 start() {
@@ -142,6 +145,7 @@ start() {
 first_process() {
     local host=$1 cpus=$2 memory=$3 store=$4 where
     hostname "raynas-$host"
+    mount --bind "$DIR/names" /etc/hosts
     mount --bind "$DIR/$host/ray" /tmp/ray 2>/dev/null || { mkdir -p /tmp/ray && mount --bind "$DIR/$host/ray" /tmp/ray; }
     mount -t tmpfs tmpfs /dev/shm
     until ip link show eth0 &>/dev/null; do sleep 0.05; done
@@ -163,15 +167,38 @@ first_process() {
     done
 }
 
+# Returns when the host's Ray is there to stay; starts the host if it is not running. On a busy machine the parts of a Ray may
+# give up on each other soon after it "started" (the raylet on the agent, after 15 s), and a head ends with its Ray.
+ready() {
+    local host=$1 attempt
+    for ((attempt = 0; attempt < 3; attempt++)); do
+        alive "$host" || start "$host"
+        ! wait_for "$host" || return 0
+        ! alive "$host" || break
+    done
+    for ((attempt = 0; attempt <= host; attempt += host ? host : 1)); do # of the head, too
+        echo "host $attempt $(alive "$attempt" && echo runs || echo ended):" >&2
+        tail -n 20 "$DIR/$attempt/log" >&2
+    done
+    fail "host $host did not start"
+}
+
+# Fails if the host ends, or takes more than three minutes.
 wait_for() {
     local host=$1 attempt
-    for ((attempt = 0; attempt < 720; attempt++)); do # three minutes, on a busy machine
-        grep -qs "Ray runtime started" "$DIR/$host/log" && return
-        alive "$host" || break
+    for ((attempt = 0; attempt < 720; attempt++)); do
+        alive "$host" || return 1
+        if grep -qs "Ray runtime started" "$DIR/$host/log" && reaches "$(first "$host")" "$(address "$host")" "$AGENT"; then
+            return 0
+        fi
         sleep 0.25
     done
-    tail -n 20 "$DIR/$host/log" >&2
-    fail "host $host did not start"
+    return 1
+}
+
+# Whether a connection is made, from the network of a process, to a port of an address.
+reaches() {
+    within "$1" timeout 1 bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null
 }
 
 # Fails, saying why, where there cannot be several hosts.
@@ -200,7 +227,7 @@ probe() {
         ((number > 1)) || within "$at" "$PYTHON" -m http.server --bind "$NET.1" "$PORT" &>/dev/null &
     done
     for ((attempt = 0; attempt < 40; attempt++)); do
-        ! within "$at" timeout 1 bash -c "exec 3<>/dev/tcp/$NET.1/$PORT" 2>/dev/null || return 0
+        ! reaches "$at" "$NET.1" "$PORT" || return 0
         sleep 0.25
     done
     return 1
@@ -231,8 +258,7 @@ main() {
             [[ -d $DIR ]] || fail "there are no hosts; start some with: hosts.sh up"
             local host
             host=$(($(hosts | tr ' ' '\n' | tail -n 1) + 1))
-            start "$host"
-            wait_for "$host"
+            ready "$host"
             echo "$host"
             ;;
         cut | mend)
@@ -247,8 +273,8 @@ main() {
             ;;
         start)
             known "${1:-}"
-            start "$1"
-            wait_for "$1"
+            ! alive "$1" || fail "host $1 is running"
+            ready "$1"
             ;;
         status)
             local host

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from raynas.errors import NoRoomError, RaynasError, RegistryError
+from raynas.runtime.cluster.answers import ClusterLeftError, get
 from raynas.runtime.cluster.connection import AT_DISCONNECT, on_this_machine
 from raynas.runtime.cluster.nodes import session_folder
 from raynas.runtime.registry.registry_actor import Put, RegistryActor
@@ -119,7 +120,9 @@ class RayStore:
         refs = [self._refs[number] for number in numbers]
         try:
             if None not in refs:
-                return [np.asarray(block) for block in ray.get(refs)]
+                return [np.asarray(block) for block in get(refs)]
+        except ClusterLeftError:
+            raise self._left() from None
         except (ObjectLostError, RayTaskError):
             pass  # one of them was lost; which one is found out below
         return [self._read_again(manifest, number) for number in numbers]
@@ -167,7 +170,9 @@ class RayStore:
             ref = self._refs.get(number)
             try:
                 if ref is not None:
-                    return np.asarray(ray.get(ref))
+                    return np.asarray(get(ref))
+            except ClusterLeftError:
+                raise self._left() from None
             except ObjectLostError:
                 pass
             except RayTaskError as error:
@@ -187,8 +192,8 @@ class RayStore:
     def get(self, answer: Any) -> Any:
         """What the actor answers, or its error as it is."""
         try:
-            return ray.get(answer)
-        except SystemExit:  # what Ray raises in threads that wait for an answer while the process leaves the cluster
+            return get(answer)
+        except ClusterLeftError:
             raise self._left() from None
         except RayActorError as error:
             _HANDLES.pop(self._name, None)

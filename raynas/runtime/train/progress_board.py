@@ -7,11 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import ray
 
 from raynas.oneshot import Log
+
+LOOK_SECONDS = 5.0  # that a look for new rows may take
+LAST_SECONDS = 60.0  # and the last one, after which there is none
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class ProgressBoard:
 
 
 class Watcher:
-    """Hands on every row, and logs what is noted, from a thread of its own while a ``with`` block runs.
+    """Hands on every row, and logs what is noted, from a thread of its own while a ``with`` block runs; the last as it ends.
 
     Args:
         board: a handle of a ``ProgressBoard``.
@@ -79,26 +83,34 @@ class Watcher:
         self._board, self._begin, self._log, self._every = board, begin, log, every
         self._num_seen = 0
         self._stopped = threading.Event()
+        self._failure: Exception | None = None  # of ``begin`` or ``log``: a disk that is full
         self._thread = threading.Thread(target=self._watch, name="raynas-progress", daemon=True)
 
     def __enter__(self) -> Watcher:
         self._thread.start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stopped.set()
-        self._thread.join(timeout=5)
+        self._thread.join()
+        if self._failure is None and not self._look(LAST_SECONDS if kind is None else LOOK_SECONDS):
+            logging.getLogger(__name__).warning("the last figures of the training were lost: its board does not answer")
+        if self._failure is not None and kind is None:
+            raise self._failure
 
     def _watch(self) -> None:
-        while not self._stopped.wait(self._every):
-            self._look()
-        self._look()
-
-    def _look(self) -> None:
         try:
-            rows, notes = ray.get([self._board.fetch.remote(self._num_seen), self._board.take_notes.remote()], timeout=5)
+            while not self._stopped.wait(self._every):
+                self._look(LOOK_SECONDS)  # whatever ails the cluster shows where the work is, and the next look brings the rows
+        except Exception as error:
+            self._failure = error
+
+    def _look(self, seconds: float) -> bool:
+        """Hand on what is new. Gives whether the board answered."""
+        try:
+            rows, notes = ray.get([self._board.fetch.remote(self._num_seen), self._board.take_notes.remote()], timeout=seconds)
         except (ray.exceptions.RayError, ConnectionError, SystemError):
-            return  # progress is a courtesy: whatever ails the cluster shows where the work is
+            return False
         for level, text in notes:
             logging.getLogger(__name__).log(level, "%s", text)
         self._num_seen += len(rows)
@@ -107,3 +119,4 @@ class Watcher:
                 self._log(row.step, row.num_steps, row.figures)
             else:
                 self._begin(row.step)
+        return True

@@ -2,8 +2,6 @@
 
 import gc
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,35 +127,6 @@ def test_the_object_store_is_as_before_after_close(tmp_path: Path) -> None:
             gc.collect()
             time.sleep(0.1)
         assert bytes_in_use() <= before
-
-
-@pytest.mark.timeout(300)
-def test_a_thread_that_waits_when_the_cluster_is_left_is_told_so() -> None:
-    """In a process of its own, which leaves."""
-    program = """
-import threading, time
-import ray, raynas
-from raynas.errors import RegistryError
-
-raynas.connect()
-store, said = raynas.WeightRegistry("left")._store, []
-never = ray.remote(num_cpus=0)(lambda: time.sleep(5)).remote()
-
-def wait():
-    try:
-        store.get(never)
-    except RegistryError as error:
-        said.append(str(error))
-
-thread = threading.Thread(target=wait)
-thread.start()
-time.sleep(1)
-raynas.disconnect()
-thread.join(20)
-print(thread.is_alive(), said)
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=280, check=True)
-    assert ended.stdout == """False ["registry 'left' is in a cluster that this process has left"]\n"""
 
 
 def test_a_detached_registry_is_ended_by_name(tmp_path: Path) -> None:
