@@ -99,10 +99,9 @@ up() {
     ((${#DIR} <= 40)) || fail "$DIR is too long for the sockets of Ray"
     mkdir -p "$DIR"
     (umask 077 && head -c 32 /dev/urandom | base64 | tr -d '/+=\n' >"$DIR/token")
-    { # so that no host asks a name server, which none of them reaches
-        echo "127.0.0.1 localhost"
-        for ((host = 0; host < 253; host++)); do echo "$(address "$host") raynas-$host"; done
-    } >"$DIR/names"
+    printf '%s\n' "127.0.0.1 localhost" "::1 localhost" >"$DIR/names"
+    for ((host = 0; host < 253; host++)); do echo "$(address "$host") raynas-$host" >>"$DIR/names"; done
+    echo "nameserver 127.0.0.1" >"$DIR/nameserver" # which refuses at once; the machine's own one would not be reached, and waited for
     printf 'cpus=%q memory=%q store=%q rate=%q\n' "$cpus" "$memory" "$store" "$rate" >"$DIR/settings"
     new_network >"$DIR/switch"
     switch ip link add bridge0 type bridge
@@ -146,6 +145,7 @@ first_process() {
     local host=$1 cpus=$2 memory=$3 store=$4 where
     hostname "raynas-$host"
     mount --bind "$DIR/names" /etc/hosts
+    mount --bind "$DIR/nameserver" /etc/resolv.conf
     mount --bind "$DIR/$host/ray" /tmp/ray 2>/dev/null || { mkdir -p /tmp/ray && mount --bind "$DIR/$host/ray" /tmp/ray; }
     mount -t tmpfs tmpfs /dev/shm
     until ip link show eth0 &>/dev/null; do sleep 0.05; done

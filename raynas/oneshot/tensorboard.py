@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
-
 from raynas.oneshot.options import Log
 
 
 @contextmanager
 def tensorboard_log(folder: Path) -> Iterator[Log]:
     """A function that writes figures of a step to event files in ``folder``, for as long as the ``with`` block runs."""
+    from tensorboardX import SummaryWriter  # half a second, which the processes of workers need not spend
+
     with SummaryWriter(str(folder), flush_secs=10) as writer:
 
         def log(step: int, _num_steps: int, figures: dict[str, float]) -> None:
