@@ -101,7 +101,7 @@ up() {
     (umask 077 && head -c 32 /dev/urandom | base64 | tr -d '/+=\n' >"$DIR/token")
     printf '%s\n' "127.0.0.1 localhost" "::1 localhost" >"$DIR/names"
     for ((host = 0; host < 253; host++)); do echo "$(address "$host") raynas-$host" >>"$DIR/names"; done
-    echo "nameserver 127.0.0.1" >"$DIR/nameserver" # which refuses at once; the machine's own one would not be reached, and waited for
+    echo "nameserver 127.0.0.1" >"$DIR/nameserver" # which refuses at once; the machine's own is not reached, and waited for
     printf 'cpus=%q memory=%q store=%q rate=%q\n' "$cpus" "$memory" "$store" "$rate" >"$DIR/settings"
     new_network >"$DIR/switch"
     switch ip link add bridge0 type bridge
