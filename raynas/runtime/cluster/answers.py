@@ -20,8 +20,8 @@ class ClusterLeftError(ClusterError):
 def get(refs: Any) -> Any:
     """What ``ray.get`` gives, for one reference or a list of them.
 
-    Leaving the cluster frees what a thread in ``ray.get`` waits for, and often, but not always, wakes it. So threads of a driver
-    wait for a future instead, of which Ray knows only the end. The main thread is the one that leaves; workers never do.
+    Leaving the cluster frees what a thread in ``ray.get`` waits for, and often, but not always, wakes it. So threads of a
+    driver wait for a future instead, of which Ray knows only the end. The main thread is the one that leaves; workers never do.
 
     Raises:
         ClusterLeftError: the process has left the cluster.
