@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from raynas.runtime.cluster.jobs import Jobs as Jobs
     from raynas.runtime.cluster.nodes import check_storage as check_storage
     from raynas.runtime.pool.pool_engine import run_pool as run_pool
-    from raynas.runtime.registry.ray_store import end_registry as end_registry
+    from raynas.runtime.registry.handles import end_registry as end_registry
     from raynas.runtime.registry.ray_store import open_ray_store as open_ray_store
     from raynas.runtime.train.train_driver import TrainDriverOptions as TrainDriverOptions
     from raynas.runtime.train.train_driver import train_on_ray as train_on_ray
@@ -34,7 +34,7 @@ _HOMES = {
     "check_storage": "cluster.nodes",
     "connect": "cluster.connection",
     "disconnect": "cluster.connection",
-    "end_registry": "registry.ray_store",
+    "end_registry": "registry.handles",
     "examine": "cluster.doctor",
     "open_ray_store": "registry.ray_store",
     "run_pool": "pool.pool_engine",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from raynas.weights import KEEP
 
 SKEW_SECONDS = 1.0  # more, and times in tables and logs of two machines cannot be compared
 FREE_BYTES = 5_000_000_000  # of disk, where Ray spills and logs; below a twentieth Ray refuses to spill at all
+NAME_SECONDS = 1.0  # for a machine's own name and address; Ray's agent looks them up as it starts, and has 15 s for all of that
 PROBE_BYTES = 32_000_000  # that travel between two machines
 SLOW_BYTES = 50_000_000  # a second; a gigabit link has 125
 
@@ -82,6 +85,7 @@ class Inspector:
             _object_store(where, int(node["Resources"].get("object_store_memory", 0)), weight_bytes),
             _disk(where, folder),
             _gpus(where, node["Resources"].get("GPU", 0)),
+            _names(where, node["NodeManagerAddress"]),
         ]
         return findings if storage is None else [*findings, _storage(where, storage)]
 
@@ -142,6 +146,17 @@ def _nvidia_driver() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.split("\n")[0].strip() or None
+
+
+def _names(where: str, address: str) -> Finding:
+    start = time.perf_counter()
+    with suppress(OSError):  # a "no" that comes at once does no harm
+        socket.getaddrinfo(socket.gethostname(), None)
+    with suppress(OSError):
+        socket.getnameinfo((address, 0), 0)
+    seconds = time.perf_counter() - start
+    advice = "its name server does not answer, and processes wait for it as they start: put all machines into /etc/hosts"
+    return Finding("names", where, f"its own were looked up in {seconds:.2f} s", advice if seconds > NAME_SECONDS else "")
 
 
 def _storage(where: str, place: str) -> Finding:

@@ -14,9 +14,10 @@ from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from raynas.errors import NoRoomError, RaynasError, RegistryError
 from raynas.runtime.cluster.answers import ClusterLeftError, get
-from raynas.runtime.cluster.connection import AT_DISCONNECT, on_this_machine
+from raynas.runtime.cluster.connection import AT_DISCONNECT
 from raynas.runtime.cluster.nodes import session_folder
-from raynas.runtime.registry.registry_actor import Put, RegistryActor
+from raynas.runtime.registry.handles import actor_of, end_actor, forget_actor
+from raynas.runtime.registry.registry_actor import Put
 from raynas.storage import Storage
 from raynas.weights import (
     KEEP,
@@ -30,12 +31,10 @@ from raynas.weights import (
     mirrored_elsewhere,
 )
 
-NAMESPACE = "raynas"  # every driver of a cluster sees the registries of the others
 MAX_ATTEMPTS = 4  # to bring a block again that was lost
 
-_HANDLES: dict[str, Any] = {}  # an actor that is not detached lives as long as its creator's handle
 _LAYOUTS: dict[str, Layout] = {}  # the last one of each registry: what is known here need not come again
-AT_DISCONNECT.extend((_HANDLES.clear, _LAYOUTS.clear))
+AT_DISCONNECT.append(_LAYOUTS.clear)
 
 
 class RayStore:
@@ -75,8 +74,7 @@ class RayStore:
             return True
         if not is_unused:
             raise mirrored_elsewhere(self._name, place)
-        ray.kill(self._actor)
-        _HANDLES.pop(self._name, None)
+        end_actor(self._name, self._actor)
         return False
 
     def begin(self, layout: Layout, *, share: bool = False, num_bytes: int = 0) -> RayUpload:
@@ -120,9 +118,7 @@ class RayStore:
         refs = [self._refs[number] for number in numbers]
         try:
             if None not in refs:
-                return [np.asarray(block) for block in get(refs)]
-        except ClusterLeftError:
-            raise self._left() from None
+                return [np.asarray(block) for block in self._wait_for(refs)]
         except (ObjectLostError, RayTaskError):
             pass  # one of them was lost; which one is found out below
         return [self._read_again(manifest, number) for number in numbers]
@@ -161,8 +157,7 @@ class RayStore:
     def close(self) -> None:
         self._manifest, self._refs = None, {}
         if self._call("close"):
-            ray.kill(self._actor)
-            _HANDLES.pop(self._name, None)
+            end_actor(self._name, self._actor)
 
     def _read_again(self, manifest: Manifest, number: int) -> Block:
         """A block, recovered if it was lost."""
@@ -170,9 +165,7 @@ class RayStore:
             ref = self._refs.get(number)
             try:
                 if ref is not None:
-                    return np.asarray(get(ref))
-            except ClusterLeftError:
-                raise self._left() from None
+                    return np.asarray(self._wait_for(ref))
             except ObjectLostError:
                 pass
             except RayTaskError as error:
@@ -192,11 +185,9 @@ class RayStore:
     def get(self, answer: Any) -> Any:
         """What the actor answers, or its error as it is."""
         try:
-            return get(answer)
-        except ClusterLeftError:
-            raise self._left() from None
+            return self._wait_for(answer)
         except RayActorError as error:
-            _HANDLES.pop(self._name, None)
+            forget_actor(self._name)
             raise RegistryError(
                 f"registry {self._name!r} is gone: what kept it alive has ended; open it anew, with its storage_path"
             ) from error
@@ -204,6 +195,12 @@ class RayStore:
             if isinstance(error.cause, RaynasError):
                 raise error.cause from None
             raise
+
+    def _wait_for(self, refs: Any) -> Any:
+        try:
+            return get(refs)
+        except ClusterLeftError:
+            raise self._left() from None
 
     def _left(self) -> RegistryError:
         return RegistryError(f"registry {self._name!r} is in a cluster that this process has left")
@@ -256,43 +253,10 @@ def open_ray_store(
         RegistryError: there are versions in the mirror, and none of them is whole; or there is a registry of that name that is
             mirrored elsewhere, and is not shared.
     """
-    store = RayStore(name, _actor(name, storage, keep, detached), storage)
+    store = RayStore(name, actor_of(name, storage, keep, detached), storage)
     while not store.open(share=share):
-        store = RayStore(name, _actor(name, storage, keep, detached), storage)
+        store = RayStore(name, actor_of(name, storage, keep, detached), storage)
     return store
-
-
-def end_registry(name: str) -> bool:
-    """End the registry of that name, whoever keeps it alive; its mirror stays. Gives whether there was one."""
-    try:
-        actor = ray.get_actor(_actor_name(name), namespace=NAMESPACE)
-    except ValueError:
-        return False
-    answer: Any = actor.flush.remote()
-    failure: str | None = ray.get(answer)
-    ray.kill(actor)
-    _HANDLES.pop(name, None)
-    if failure is not None:
-        raise RegistryError(failure)
-    return True
-
-
-def _actor(name: str, storage: Storage | None, keep: int, detached: bool) -> Any:
-    """The actor of that name, on the machine of whoever asks for it first: if that one goes, so does its driver."""
-    if name not in _HANDLES:
-        remote = ray.remote(**on_this_machine(), max_restarts=-1, max_task_retries=-1)(RegistryActor)
-        options = remote.options(
-            name=_actor_name(name),
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime="detached" if detached else None,
-        )
-        _HANDLES[name] = options.remote(name, storage, keep, detached)
-    return _HANDLES[name]
-
-
-def _actor_name(name: str) -> str:
-    return f"raynas-registry-{name}"
 
 
 def _spilled_bytes() -> int:

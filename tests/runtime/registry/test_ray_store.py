@@ -127,13 +127,3 @@ def test_the_object_store_is_as_before_after_close(tmp_path: Path) -> None:
             gc.collect()
             time.sleep(0.1)
         assert bytes_in_use() <= before
-
-
-def test_a_detached_registry_is_ended_by_name(tmp_path: Path) -> None:
-    registry = raynas.WeightRegistry("detached", tmp_path / "mirror", detached=True)
-    version = registry.publish(Net())
-    assert raynas.stop("detached", address="auto")
-    assert not raynas.stop("detached", address="auto")
-    with pytest.raises(RegistryError, match="is gone"):
-        registry.versions()
-    assert raynas.WeightRegistry("detached", tmp_path / "mirror").versions() == [version], "what was published is in the mirror"
