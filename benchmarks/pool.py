@@ -1,7 +1,9 @@
 """Warm evaluators: trivial architectures a second; scores on one and two slots beside the loop in this process, and Tune.
 
-Two such loops at once, each in a process of its own, without Ray, show what two slots could come to on this machine at most;
-the busy share of the slots says what of their time the pool leaves unused.
+Every evaluation has one thread: left to themselves a loop, and a slot of two CPUs, take two. Processors of a virtual machine
+change their speed from second to second, by as much as one half, so each architecture's shortest time over the rounds is
+compared as well (``cost``), and what of the slots' time is spent with evaluating (``busy``). Two loops at once, each in a
+process of its own, without Ray, show what two slots could come to on this machine at most.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file lies profile.py, which torch would import
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is there
 
 import ray
 
@@ -49,9 +52,9 @@ class Together:
         while self.num_slots and len(list(self.folder.glob("*.there"))) < self.num_slots:
             time.sleep(0.01)
         self.num_slots = 0
-        start = time.thread_time()
+        start = time.perf_counter()
         self.evaluate_one.evaluate(trial)
-        trial.report(processor_ms=1e3 * (time.thread_time() - start))
+        trial.report(milliseconds=1e3 * (time.perf_counter() - start))
 
 
 def trivial_rates(num_trials: int) -> tuple[float, float]:
@@ -81,7 +84,8 @@ class Scores:
         self.space, self.num_trials = raynas.generate_search_space(net), num_trials
         self.evaluate = raynas.inherited(task, registry="benchmark-pool")
         self.metric, self.mode = task.objective
-        self.busy_share = self.processor_ms = 0.0  # of the slots, and of an evaluation, in the last search
+        self.busy_share = 0.0  # of the slots, in the last search
+        self.milliseconds: dict[int, float] = {}  # that each trial of it took
 
     def rate(self, engine: str, num_slots: int, num_cpus: float, together: Path | None = None) -> float:
         """Scores a second, when all evaluators are warm; ``together``: those of all processes that are told of this folder."""
@@ -100,9 +104,11 @@ class Scores:
             )
         spans = sorted((record.end, record.start) for record in result.records.values() if record.end and record.start)
         skipped = max(1, int(WARM_UP * len(spans)))
-        seconds, measured = spans[-1][0] - spans[skipped - 1][0], spans[skipped:]
-        self.processor_ms = statistics.median(record.metrics["processor_ms"] for record in result.records.values())
-        self.busy_share = sum(end - start for end, start in measured) / (num_slots * seconds)
+        begin, measured = spans[skipped - 1][0], spans[skipped:]
+        seconds = spans[-1][0] - begin
+        warm = (record for record in result.records.values() if record.id >= skipped)
+        self.milliseconds = {record.id: record.metrics["milliseconds"] for record in warm}
+        self.busy_share = sum(end - max(start, begin) for end, start in measured) / (num_slots * seconds)
         return len(measured) / seconds
 
 
@@ -116,32 +122,30 @@ def two_loops(num_trials: int) -> float:
 
 
 def compare(scores: Scores, repeats: int, num_cpus: float) -> dict[str, float]:
-    """The best of several rounds, in each of which every side has its turn."""
+    """Rates, the best of several rounds in each of which every side has its turn, and their ratios."""
     sides: dict[str, Callable[[], float]] = {
-        "local_per_s": lambda: scores.rate("local", 1, num_cpus),
-        "pool_1_slot_per_s": lambda: scores.rate("pool", 1, num_cpus),
-        "pool_2_slots_per_s": lambda: scores.rate("pool", 2, num_cpus),
-        "two_loops_per_s": lambda: two_loops(scores.num_trials),
+        "local": lambda: scores.rate("local", 1, num_cpus),
+        "pool_1_slot": lambda: scores.rate("pool", 1, num_cpus),
+        "pool_2_slots": lambda: scores.rate("pool", 2, num_cpus),
     }
-    rates: dict[str, list[float]] = {name: [] for name in sides}
+    rates: dict[str, list[float]] = {name: [] for name in [*sides, "two_loops"]}
     busy: dict[str, list[float]] = {name: [] for name in sides}
-    processor: dict[str, list[float]] = {name: [] for name in sides}
+    shortest: dict[str, dict[int, float]] = {name: {} for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
             rates[name].append(side())
             busy[name].append(scores.busy_share)
-            processor[name].append(scores.processor_ms)
+            for number, milliseconds in scores.milliseconds.items():
+                shortest[name][number] = min(milliseconds, shortest[name].get(number, milliseconds))
+        rates["two_loops"].append(two_loops(scores.num_trials))
     best = {name: max(found) for name, found in rates.items()}
-    ratios = {
-        f"pool_{slots}_ratio": best[f"pool_{name}_per_s"] / (slots * best["local_per_s"])
-        for slots, name in ((1, "1_slot"), (2, "2_slots"))
-    }
-    ratios["two_loops_ratio"] = best["two_loops_per_s"] / (2 * best["local_per_s"])
-    ratios |= {f"pool_{slots}_busy_ratio": min(busy[f"pool_{name}_per_s"]) for slots, name in ((1, "1_slot"), (2, "2_slots"))}
-    times = {
-        name.replace("_per_s", "_processor_ms"): min(found) for name, found in processor.items() if name != "two_loops_per_s"
-    }
-    return best | ratios | times
+    figures = {f"{name}_per_s": rate for name, rate in best.items()}
+    figures |= {f"{name}_ms": statistics.fmean(shortest[name].values()) for name in sides}
+    for name, slots in (("pool_1_slot", 1), ("pool_2_slots", 2)):
+        figures[f"{name}_rate_ratio"] = best[name] / (slots * best["local"])
+        figures[f"{name}_cost_ratio"] = figures["local_ms"] / figures[f"{name}_ms"]
+        figures[f"{name}_busy_ratio"] = statistics.median(busy[name])
+    return figures | {"two_loops_rate_ratio": best["two_loops"] / (2 * best["local"])}
 
 
 def main() -> None:

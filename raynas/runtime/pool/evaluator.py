@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import ray
 
 from raynas.explore import Evaluate, Outcome, Trial, cause_of, prepare_evaluate, run_trial
+from raynas.runtime.cluster.heap import keep_freed_memory
 from raynas.runtime.cluster.nodes import session_folder
 from raynas.runtime.pool.trial_log import Ended, TrialLog
 from raynas.space import Architecture, SearchSpace
@@ -106,6 +107,7 @@ class Evaluator:
 
     def prepare(self, work: Work) -> Place:
         """Set up ``evaluate``; what that raises is raised here."""
+        keep_freed_memory()
         self._work, self._call = work, prepare_evaluate(work.evaluate)
         context = ray.get_runtime_context()
         node_id = context.get_node_id()

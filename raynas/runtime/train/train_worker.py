@@ -29,6 +29,7 @@ from raynas.oneshot import (
     make_trainer,
     read_checkpoint,
 )
+from raynas.runtime.cluster.heap import keep_freed_memory
 from raynas.runtime.train.progress_board import Row
 from raynas.storage import Storage
 
@@ -65,6 +66,7 @@ def train_worker(config: dict[str, Any]) -> None:
 def _train(config: dict[str, Any], world: World, generation: int, newest: Storage | None) -> None:
     job, finish = ray.cloudpickle.loads(config["payload"])
     board, store = config["board"], config["store"]
+    keep_freed_memory()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     with _open_writer(board, store, generation) as writer:
         trainer = make_trainer(job, world, TrainHooks(_tell(board) if world.rank == 0 else None, writer.save))
