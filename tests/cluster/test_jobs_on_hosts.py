@@ -87,7 +87,7 @@ def test_doctor_looks_at_every_host(three_hosts: Hosts, tmp_path: Path) -> None:
     findings = json.loads(said.stdout)
     checks = {(each["check"], each["where"].split()[0]) for each in findings}
     hosts = {"raynas-0", "raynas-1", "raynas-2"}
-    for check in ("versions", "object store", "disk", "GPUs", "storage", "clock"):
+    for check in ("versions", "object store", "disk", "GPUs", "names", "storage", "clock"):
         assert {where for name, where in checks if name == check} == hosts
     assert {where for name, where in checks if name == "bandwidth"} == {"raynas-1", "raynas-2"}
     wrong = [each for each in findings if each["advice"]]

@@ -31,7 +31,7 @@ from raynas.weights import (
     mirrored_elsewhere,
 )
 
-MAX_ATTEMPTS = 4  # to bring a block again that was lost
+MAX_ATTEMPTS = 4  # to bring a block again that was lost; to open a registry that others open with other storage
 
 _LAYOUTS: dict[str, Layout] = {}  # the last one of each registry: what is known here need not come again
 AT_DISCONNECT.append(_LAYOUTS.clear)
@@ -253,10 +253,11 @@ def open_ray_store(
         RegistryError: there are versions in the mirror, and none of them is whole; or there is a registry of that name that is
             mirrored elsewhere, and is not shared.
     """
-    store = RayStore(name, actor_of(name, storage, keep, detached), storage)
-    while not store.open(share=share):
+    for _ in range(MAX_ATTEMPTS):
         store = RayStore(name, actor_of(name, storage, keep, detached), storage)
-    return store
+        if store.open(share=share):
+            return store
+    raise RegistryError(f"registry {name!r} is opened with another storage_path elsewhere, again and again; take another name")
 
 
 def _spilled_bytes() -> int:

@@ -15,6 +15,7 @@ from torch import nn
 import raynas
 from raynas.errors import RegistryError
 from raynas.nn import LayerChoice, generate_search_space
+from raynas.runtime.registry import ray_store
 from raynas.testing import RegistryContract
 from raynas.testing.registry_contract import Net
 from raynas.weights import Registry
@@ -83,6 +84,12 @@ def test_another_run_may_not_publish_under_the_name(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"a registry 'owned' already, and it is mirrored in .*one: .* with share=True"):
         raynas.WeightRegistry("owned", tmp_path / "two")
     assert raynas.WeightRegistry("owned", tmp_path / "two", share=True).publish(net) == 2
+
+
+def test_two_that_take_a_name_from_each_other_do_not_do_so_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_store.RayStore, "open", lambda store, *, share: False)
+    with pytest.raises(RegistryError, match="'taken' is opened with another storage_path elsewhere, again and again"):
+        raynas.WeightRegistry("taken")
 
 
 def test_what_was_closed_is_opened_again_from_its_mirror(tmp_path: Path) -> None:
