@@ -7,6 +7,8 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 # Ray's processes yield to all others by default, and would stand still beside the pure tests.
 export RAY_worker_niceness ?= 0
+# Where this is set, each of the many processes that tests start would compile torch and Ray for itself: seconds, every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-pure test-ray test-gpu test-cluster check bench nightly docs clean
 
