@@ -69,7 +69,7 @@ RAYS := ray aiohttp google grpc jsonschema opentelemetry prometheus_client pydan
 define install
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(1)]'
-	cd $(VENV)/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -m compileall -q -j 0 -x '/(rllib|llm)/' $(RAYS)
+	cd $(VENV)/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -m compileall -q -j 0 -x '/(rllib|llm)/' $$(ls -d $(RAYS) 2>/dev/null) || true
 endef
 
 $(VENV)/.demo: pyproject.toml constraints.txt
