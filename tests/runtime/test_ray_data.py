@@ -67,7 +67,7 @@ class Epochs:
 def newest(folder: Path) -> str:
     found = CheckpointStore(Storage(folder / "checkpoints" / "supernet")).newest()
     assert found is not None
-    return found.name
+    return Path(found.place).name
 
 
 @pytest.mark.nightly
