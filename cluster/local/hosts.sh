@@ -176,11 +176,14 @@ ready() {
         ! wait_for "$host" || return 0
         ! alive "$host" || break
     done
-    for ((attempt = 0; attempt <= host; attempt += host ? host : 1)); do # of the head, too
-        echo "host $attempt $(alive "$attempt" && echo runs || echo ended):" >&2
-        tail -n 20 "$DIR/$attempt/log" >&2
-    done
+    ((host == 0)) || last_words 0
+    last_words "$host"
     fail "host $host did not start"
+}
+
+last_words() {
+    echo "host $1 $(alive "$1" && echo runs || echo ended):" >&2
+    tail -n 20 "$DIR/$1/log" >&2
 }
 
 # Fails if the host ends, or takes more than three minutes.
