@@ -176,14 +176,9 @@ ready() {
         ! wait_for "$host" || return 0
         ! alive "$host" || break
     done
-    ((host == 0)) || last_words 0
-    last_words "$host"
-    fail "host $host did not start"
-}
-
-last_words() {
-    echo "host $1 $(alive "$1" && echo runs || echo ended):" >&2
-    tail -n 20 "$DIR/$1/log" >&2
+    tail -n 20 "$DIR/0/log" >&2 # without a head no other host starts
+    ((host == 0)) || tail -n 20 "$DIR/$host/log" >&2
+    fail "host $host did not start; the head $(alive 0 && echo runs || echo "has ended")"
 }
 
 # Fails if the host ends, or takes more than three minutes.
